@@ -1,0 +1,208 @@
+"""QbClient: every call of the API as a typed method."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from qb import __version__
+from qb.client.errors import ClientError
+from qb.client.transport import CHUNK, Transport, chunks, parsed
+from qb.contract.fleet import DashboardStats, Health, Version
+from qb.contract.logs import SessionUpload, StoredSession
+from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeCreate, Register, Registered
+from qb.contract.tasks import (
+    Artifact,
+    Assignment,
+    OutputAccepted,
+    OutputBatch,
+    OutputLine,
+    StatusReport,
+    Task,
+    TaskCreate,
+    TaskEvent,
+    Upload,
+)
+
+
+class QbClient:
+    """Calls the API at `url`. Thread-safe; every call has a deadline (`timeout`, seconds).
+
+    `verify` is a CA file for an orchestrator with a private CA. Raises ClientError and nothing else.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        registration_token: str | None = None,
+        timeout: float = 30.0,
+        ca_file: str | None = None,
+        user_agent: str = f"all-time-quarterback/{__version__}",
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._wire = Transport(self.url, timeout=timeout, ca_file=ca_file, user_agent=user_agent)
+        if api_key:
+            self._wire.headers["X-API-Key"] = api_key
+        if registration_token:
+            self._wire.headers["X-Registration-Token"] = registration_token
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._wire.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def use_key(self, api_key: str) -> None:
+        """Speak with `api_key` from now on (a node does so once it is registered)."""
+        self._wire.headers.pop("X-Registration-Token", None)
+        self._wire.headers["X-API-Key"] = api_key
+
+    # nodes and agents
+
+    def register(self, body: Register) -> Registered:
+        """Join the fleet; the reply carries the node's key."""
+        return self._wire.model(Registered, "register", body=body)
+
+    def heartbeat(self, body: Heartbeat) -> HeartbeatReply:
+        """Say what this node does; the reply says what to cancel and whether to drain."""
+        return self._wire.model(HeartbeatReply, "heartbeat", body=body, timeout=10)
+
+    def poll(self, *, wait: float = 0, held: str = "") -> Assignment | None:
+        """Ask for a task, for at most `wait` seconds; `held` lists attempts as ``ID:ATTEMPT,...``."""
+        params = {"wait": f"{wait:g}", "held": held}
+        answer = self._wire.json("poll", params=params, timeout=wait + 10)
+        return None if answer is None else parsed(Assignment, answer)
+
+    def report_status(self, body: StatusReport, *, timeout: float = 10) -> Task:
+        """Report progress or a verdict."""
+        return self._wire.model(Task, "report_status", body=body, timeout=timeout)
+
+    def report_session(self, body: SessionUpload) -> StoredSession:
+        """Send a Crush session."""
+        return self._wire.model(StoredSession, "report_session", body=body, timeout=120)
+
+    def report_output(self, task_id: str, body: OutputBatch) -> int:
+        """Send a batch of output; returns the `seq` up to which everything is durable."""
+        answer = self._wire.model(OutputAccepted, "report_output", {"task_id": task_id}, body=body)
+        return answer.accepted_to
+
+    @contextmanager
+    def download_file(self, name: str) -> Iterator[tuple[Iterator[bytes], str | None]]:
+        """Yield the file's chunks and its announced SHA-256 (lower-case hex)."""
+        with self._wire.stream("download_file", {"name": name}) as response:
+            yield chunks(response), response.headers.get("X-Checksum-SHA256")
+
+    def put_artifact(self, task_id: str, name: str, body: BinaryIO, digest: str, *, attempt: int) -> Artifact:
+        """Send one artifact; `digest` is the value of the `Digest` header (``sha-256=BASE64``)."""
+        answer = self._wire.json(
+            "put_artifact",
+            {"task_id": task_id, "name": name},
+            params={"attempt": str(attempt)},
+            content=iter(lambda: body.read(CHUNK), b""),
+            headers={"Digest": digest, "Content-Type": "application/octet-stream"},
+            timeout=120,
+        )
+        return parsed(Artifact, answer)
+
+    # tasks
+
+    def create_task(self, body: TaskCreate) -> Task:
+        """Create a task."""
+        return self._wire.model(Task, "create_task", body=body)
+
+    def tasks(self, **filters: str) -> list[Task]:
+        """List tasks, newest first (`status_filter`, `limit`)."""
+        return self._wire.models(Task, "list_tasks", params=filters)
+
+    def task(self, task_id: str) -> Task:
+        """Show one task."""
+        return self._wire.model(Task, "show_task", {"task_id": task_id})
+
+    def cancel_task(self, task_id: str) -> Task:
+        """Ask for a task to be cancelled."""
+        return self._wire.model(Task, "cancel_task", {"task_id": task_id})
+
+    def task_events(self, task_id: str) -> list[TaskEvent]:
+        """The task's history, oldest first."""
+        return self._wire.models(TaskEvent, "task_events", {"task_id": task_id})
+
+    def follow_events(self, task_id: str, *, after: int = 0) -> Iterator[TaskEvent]:
+        """The task's history as it happens, from after the event `after` until the task has ended."""
+        yield from self._wire.follow(TaskEvent, "task_events", task_id, after)
+
+    def task_output(self, task_id: str, *, after: int = 0, limit: int = 1000) -> list[OutputLine]:
+        """A page of the task's output, oldest first."""
+        params = {"after": str(after), "limit": str(limit)}
+        return self._wire.models(OutputLine, "task_output", {"task_id": task_id}, params=params)
+
+    def follow_output(self, task_id: str, *, after: int = 0) -> Iterator[OutputLine]:
+        """The task's output as it comes, until the task has ended."""
+        yield from self._wire.follow(OutputLine, "task_output", task_id, after)
+
+    def artifacts(self, task_id: str) -> list[Artifact]:
+        """The files that a task left."""
+        return self._wire.models(Artifact, "list_artifacts", {"task_id": task_id})
+
+    @contextmanager
+    def get_artifact(self, task_id: str, name: str) -> Iterator[Iterator[bytes]]:
+        """Yield the chunks of one artifact."""
+        with self._wire.stream("get_artifact", {"task_id": task_id, "name": name}) as response:
+            yield chunks(response)
+
+    def upload(self, path: Path) -> Upload:
+        """Send a file that tasks can then name."""
+        try:
+            with path.open("rb") as body:
+                answer = self._wire.json("upload", files={"file": (path.name, body)}, timeout=300)
+        except OSError as error:
+            raise ClientError(f"cannot read {path}: {error.strerror or error}") from error
+        return parsed(Upload, answer)
+
+    def logs(self, task_id: str) -> list[StoredSession]:
+        """The task's Crush sessions with their messages."""
+        return self._wire.models(StoredSession, "show_logs", {"task_id": task_id})
+
+    # nodes
+
+    def nodes(self) -> list[Node]:
+        """Every registered node."""
+        return self._wire.models(Node, "list_nodes")
+
+    def node(self, node_id: str) -> Node:
+        """One node."""
+        return self._wire.model(Node, "show_node", {"node_id": node_id})
+
+    def create_node(self, body: NodeCreate) -> Registered:
+        """Register a node ahead of its first contact."""
+        return self._wire.model(Registered, "create_node", body=body)
+
+    def drain_node(self, node_id: str) -> Node:
+        """Give the node no more tasks."""
+        return self._wire.model(Node, "drain_node", {"node_id": node_id})
+
+    def resume_node(self, node_id: str) -> Node:
+        """Give the node tasks again."""
+        return self._wire.model(Node, "resume_node", {"node_id": node_id})
+
+    # everyone
+
+    def health(self) -> Health:
+        """Whether the orchestrator is up."""
+        return self._wire.model(Health, "health", timeout=5)
+
+    def version(self) -> Version:
+        """What the orchestrator runs."""
+        return self._wire.model(Version, "version", timeout=5)
+
+    def stats(self) -> DashboardStats:
+        """The fleet in eight numbers."""
+        return self._wire.model(DashboardStats, "dashboard_stats")

@@ -1,0 +1,33 @@
+"""What can go wrong with a call: one tree, rooted in ClientError."""
+
+from qb.contract.errors import ErrorCode
+
+
+class ClientError(Exception):
+    """A call that did not succeed."""
+
+
+class Unreachable(ClientError):
+    """The orchestrator did not answer: nothing listens, or it took too long."""
+
+
+class BadAnswer(ClientError):
+    """Something answered, but not as the orchestrator would."""
+
+
+class Refused(ClientError):
+    """The orchestrator answered with an error. `status` is HTTP's, `code` from the closed enum when known."""
+
+    def __init__(
+        self, status: int, code: ErrorCode | None, detail: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.retry_after = retry_after
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status >= 500 or self.status in (408, 425, 429)

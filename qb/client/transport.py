@@ -1,0 +1,141 @@
+"""HTTP under the client: one request per call, bounded answers, errors of one tree."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx2
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from qb.client.errors import BadAnswer, ClientError, Refused, Unreachable
+from qb.contract.errors import ErrorCode
+from qb.contract.routes import BY_NAME
+
+ANSWER_LIMIT = 64 << 20
+"""Bytes of a JSON answer that are read at most; a server that sends more is not ours."""
+
+EVENT_LIMIT = 16 << 20
+CHUNK = 256 << 10
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class Transport:
+    """Sends requests named by their row in the route table. Raises ClientError and nothing else."""
+
+    def __init__(self, url: str, *, timeout: float, ca_file: str | None, user_agent: str) -> None:
+        self.url = url
+        defaults = {"User-Agent": user_agent, "Accept": "application/json"}
+        try:
+            verify = httpx2.create_ssl_context(verify=ca_file) if ca_file else True
+            self._http = httpx2.Client(base_url=url, headers=defaults, timeout=timeout, verify=verify)
+        except (OSError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
+            raise ClientError(f"cannot use {url}: {error}") from error
+        self.headers = self._http.headers
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._http.close()
+
+    def model(self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any) -> _M:
+        return parsed(model, self.json(name, parts, **options))
+
+    def models(
+        self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any
+    ) -> list[_M]:
+        return _parsed_many(model, self.json(name, parts, **options))
+
+    def json(self, name: str, parts: Mapping[str, str] | None = None, **options: Any) -> Any:
+        with self.stream(name, parts, **options) as response:
+            return _read_json(response)
+
+    @contextmanager
+    def stream(
+        self,
+        name: str,
+        parts: Mapping[str, str] | None = None,
+        *,
+        body: BaseModel | None = None,
+        **options: Any,
+    ) -> Iterator[httpx2.Response]:
+        route = BY_NAME[name]
+        path = route.path.format(**{key: quote(value, safe="") for key, value in (parts or {}).items()})
+        if body is not None:
+            options["content"] = body.model_dump_json(exclude_none=True)
+            options["headers"] = {"Content-Type": "application/json"}
+        try:
+            with self._http.stream(route.method, path, **options) as response:
+                if response.status_code >= 300:
+                    raise _refusal(response)
+                yield response
+        except (httpx2.RequestError, httpx2.StreamError) as error:
+            raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
+        except httpx2.InvalidURL as error:
+            raise ClientError(f"cannot use {self.url}{path}: {error}") from error
+
+    def follow(self, model: type[_M], name: str, task_id: str, after: int) -> Iterator[_M]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        with self.stream(name, {"task_id": task_id}, headers=headers, timeout=45) as response:
+            for event in httpx2.EventSource(response, EVENT_LIMIT):
+                if event.event == "end":
+                    return
+                yield parsed(model, _decoded(event.data))
+        raise Unreachable(f"{self.url} closed the stream before the task ended")
+
+
+def chunks(response: httpx2.Response) -> Iterator[bytes]:
+    yield from response.iter_bytes(CHUNK)
+
+
+def _read_json(response: httpx2.Response) -> Any:
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > ANSWER_LIMIT:
+            raise BadAnswer(
+                f"the answer of {response.url.host} is over {ANSWER_LIMIT >> 20} MiB: is it the orchestrator?"
+            )
+    return _decoded(bytes(body))
+
+
+def _decoded(body: bytes | str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(
+            f"the answer is not JSON ({error}): does the address lead to the orchestrator?"
+        ) from error
+
+
+def parsed(model: type[_M], answer: Any) -> _M:
+    try:
+        return model.model_validate(answer)
+    except ValidationError as error:
+        raise BadAnswer(f"the answer is not a {model.__name__}: {_first(error)}") from error
+
+
+def _parsed_many(model: type[_M], answer: Any) -> list[_M]:
+    try:
+        return TypeAdapter(list[model]).validate_python(answer)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise BadAnswer(f"the answer is not a list of {model.__name__}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
+
+
+def _refusal(response: httpx2.Response) -> ClientError:
+    try:
+        problem = _read_json(response)
+        code = ErrorCode(problem["code"]) if "code" in problem else None
+        detail = str(problem["detail"])
+    except (BadAnswer, KeyError, TypeError, ValueError):
+        code, detail = None, f"{response.url.host} answered {response.status_code} without a reason"
+    return Refused(response.status_code, code, detail, _seconds(response.headers.get("Retry-After")))
+
+
+def _seconds(value: str | None) -> float | None:
+    return float(value) if value and value.isdigit() else None

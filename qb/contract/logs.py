@@ -1,0 +1,57 @@
+"""Crush sessions on the wire: the transcript that comes back as a task's log."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from qb.contract.tasks import NamesTask
+from qb.contract.text import Id, Scrubbed, Text
+
+
+class SessionMessage(BaseModel):
+    """One message. `content` is usually a JSON list of Crush parts, but may be any text or null."""
+
+    id: Id
+    role: Text | None = None
+    content: Scrubbed | None = None
+    model: Text | None = None
+    provider: Text | None = None
+    created_at: int | None = None
+    finished_at: int | None = None
+
+
+class Session(BaseModel):
+    """One Crush session; times are integers as Crush keeps them, `cost` is in US dollars."""
+
+    id: Id
+    title: Scrubbed | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+    created_at: int | None = None
+    updated_at: int | None = None
+    messages: list[SessionMessage] = []
+
+
+class SessionUpload(NamesTask):
+    """Body of POST /logs."""
+
+    session: Session
+    attempt: int | None = None
+
+
+class StoredSession(BaseModel):
+    """Reply to POST /logs and each entry of GET /logs/{task_id}."""
+
+    id: str
+    task_id: str
+    title: str | None = None
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    created_at: int | None = None
+    updated_at: int | None = None
+    message_count: int
+    stale: bool
+    received_at: str
+    messages: list[dict[str, Any]] | None = None

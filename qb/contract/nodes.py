@@ -1,0 +1,103 @@
+"""Nodes on the wire: registration, heartbeats and what the API says of a node."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
+from qb.contract.text import Id, Name, Tags, Text
+
+MAX_SLOTS = 256
+
+
+def _absent_when_null(value: object) -> object:
+    return value or {}
+
+
+class Register(BaseModel):
+    """Body of POST /register. A name that exists is the same node: same id, new key."""
+
+    hostname: Name
+    os_type: Text = "unknown"
+    name: Name | None = None
+    mode: NodeMode = NodeMode.PULL
+    api_endpoint: Text | None = None
+    capabilities: list[Name] | None = None
+    tags: Tags | None = None
+    wire: int = Field(default=1, ge=1, le=1000)
+    runner_version: Text | None = None
+    slots: int = Field(default=1, ge=1, le=MAX_SLOTS)
+    arch: Text | None = None
+    boot_id: Text | None = None
+    limits: bool = False
+
+
+class NodeCreate(BaseModel):
+    """Body of POST /nodes: register a node ahead of its first contact."""
+
+    name: Name
+    mode: NodeMode = NodeMode.PULL
+    api_endpoint: Text | None = None
+    capabilities: Annotated[list[Name], BeforeValidator(lambda value: value or [])] = []
+    tags: Annotated[Tags, BeforeValidator(_absent_when_null)] = {}
+    slots: int = Field(default=1, ge=1, le=MAX_SLOTS)
+
+
+class Held(BaseModel):
+    """One attempt that a node holds, or is told to cancel."""
+
+    task_id: Id
+    attempt: int = Field(ge=1)
+
+
+class Heartbeat(BaseModel):
+    """Body of POST /nodes/heartbeat. The node is who the key says; `node_id` is ignored."""
+
+    node_id: Text | None = None
+    status: NodeStatus = NodeStatus.IDLE
+    current_task_id: Text | None = None
+    running: list[Held] | None = Field(default=None, max_length=MAX_SLOTS)
+    load: float | None = Field(default=None, ge=0)
+    disk_free: int | None = Field(default=None, ge=0)
+
+
+class Node(BaseModel):
+    """A node as the API shows it. Times are ISO 8601 UTC."""
+
+    id: str
+    name: str
+    hostname: str
+    os_type: str
+    mode: NodeMode
+    api_endpoint: str | None = None
+    status: NodeStatus
+    state: NodeState
+    capabilities: list[str]
+    tags: dict[str, str]
+    wire: int
+    generation: Generation
+    runner_version: str | None = None
+    arch: str | None = None
+    slots: int
+    limits: bool
+    boot_id: str | None = None
+    load: float | None = None
+    disk_free: int | None = None
+    current_task_id: str | None = None
+    created_at: str
+    registered_at: str | None = None
+    last_seen_at: str | None = None
+
+
+class Registered(Node):
+    """Reply to POST /register and POST /nodes: the node, and its key this once."""
+
+    api_key: str
+
+
+class HeartbeatReply(Node):
+    """Reply to a heartbeat; the last three fields are for wire 2."""
+
+    cancel: list[Held] = []
+    drain: bool = False
+    lease_seconds: int = 60

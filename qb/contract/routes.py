@@ -1,0 +1,130 @@
+"""The route table: every method and path of the API, who may call it, and what goes in and out.
+
+The app serves a route only with a row here, and the row names its callers: what is undeclared is denied.
+`served=False` marks a route that the contract has and the app does not answer yet.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel
+
+from qb.contract.fleet import DashboardStats, Health, Version
+from qb.contract.logs import SessionUpload, StoredSession
+from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeCreate, Register, Registered
+from qb.contract.tasks import (
+    Artifact,
+    Assignment,
+    OutputAccepted,
+    OutputBatch,
+    OutputLine,
+    StatusReport,
+    Task,
+    TaskCreate,
+    TaskEvent,
+    Upload,
+)
+
+
+class Caller(StrEnum):
+    """Kinds of credential. Which one a request carries decides what it may call."""
+
+    ANYONE = "anyone"
+    ADMIN = "admin"
+    SCOPED = "scoped"
+    NODE = "node"
+    AGENT = "agent"
+    REGISTRATION = "registration"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row: `many` says that the reply is a JSON array, `raw` that a body is bytes, not JSON."""
+
+    name: str
+    method: str
+    path: str
+    callers: frozenset[Caller]
+    request: type[BaseModel] | None = None
+    reply: type[BaseModel] | None = None
+    status: int = 200
+    many: bool = False
+    raw: bool = False
+    served: bool = True
+
+
+def _callers(*callers: Caller) -> frozenset[Caller]:
+    return frozenset(callers)
+
+
+ANYONE = _callers(Caller.ANYONE)
+ADMIN = _callers(Caller.ADMIN)
+CLIENTS = _callers(Caller.ADMIN, Caller.SCOPED)
+NODE = _callers(Caller.NODE)
+WORKERS = _callers(Caller.NODE, Caller.AGENT)
+JOINING = _callers(Caller.REGISTRATION, Caller.NODE)
+
+ROUTES: tuple[Route, ...] = (
+    # nodes and agents
+    Route("register", "POST", "/register", JOINING, Register, Registered),
+    Route("heartbeat", "POST", "/nodes/heartbeat", NODE, Heartbeat, HeartbeatReply),
+    Route("poll", "GET", "/tasks/pending", NODE, None, Assignment),
+    Route("download_file", "GET", "/files/{name}", NODE, raw=True),
+    Route("report_status", "POST", "/status", WORKERS, StatusReport, Task),
+    Route("report_session", "POST", "/logs", WORKERS, SessionUpload, StoredSession),
+    Route("report_output", "POST", "/tasks/{task_id}/output", NODE, OutputBatch, OutputAccepted),
+    Route(
+        "put_artifact",
+        "PUT",
+        "/tasks/{task_id}/artifacts/{name}",
+        WORKERS,
+        None,
+        Artifact,
+        status=201,
+        raw=True,
+    ),
+    # operators and external systems: tasks
+    Route("create_task", "POST", "/tasks", CLIENTS, TaskCreate, Task, status=201),
+    Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True),
+    Route("show_task", "GET", "/tasks/{task_id}", CLIENTS, None, Task),
+    Route("cancel_task", "DELETE", "/tasks/{task_id}", CLIENTS, None, Task),
+    Route("task_events", "GET", "/tasks/{task_id}/events", CLIENTS, None, TaskEvent, many=True),
+    Route("task_output", "GET", "/tasks/{task_id}/output", CLIENTS, None, OutputLine, many=True),
+    Route("list_artifacts", "GET", "/tasks/{task_id}/artifacts", CLIENTS, None, Artifact, many=True),
+    Route("get_artifact", "GET", "/tasks/{task_id}/artifacts/{name}", CLIENTS, raw=True),
+    Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, served=False),
+    Route("cleanup_tasks", "POST", "/tasks/cleanup", ADMIN, served=False),
+    Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, raw=True),
+    Route("show_logs", "GET", "/logs/{task_id}", CLIENTS, None, StoredSession, many=True),
+    # operators: nodes
+    Route("list_nodes", "GET", "/nodes", ADMIN, None, Node, many=True),
+    Route("create_node", "POST", "/nodes", ADMIN, NodeCreate, Registered, status=201),
+    Route("show_node", "GET", "/nodes/{node_id}", ADMIN, None, Node),
+    Route("change_node", "PATCH", "/nodes/{node_id}", ADMIN, None, Node, served=False),
+    Route("remove_node", "DELETE", "/nodes/{node_id}", ADMIN, None, Node, served=False),
+    Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, served=False),
+    Route("drain_node", "POST", "/nodes/{node_id}/drain", ADMIN, None, Node),
+    Route("resume_node", "POST", "/nodes/{node_id}/resume", ADMIN, None, Node),
+    # operators: credentials
+    Route("create_key", "POST", "/keys", ADMIN, status=201, served=False),
+    Route("list_keys", "GET", "/keys", ADMIN, many=True, served=False),
+    Route("audit_keys", "GET", "/keys/audit", ADMIN, many=True, served=False),
+    Route("show_key", "GET", "/keys/{key_id}", ADMIN, served=False),
+    Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, served=False),
+    Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, served=False),
+    Route("revoke_key", "POST", "/keys/{key_id}/revoke", ADMIN, served=False),
+    Route("create_token", "POST", "/registration-tokens", ADMIN, status=201, served=False),
+    Route("list_tokens", "GET", "/registration-tokens", ADMIN, many=True, served=False),
+    Route("remove_token", "DELETE", "/registration-tokens/{token_id}", ADMIN, served=False),
+    # everyone
+    Route("health", "GET", "/health", ANYONE, None, Health),
+    Route("healthz", "GET", "/healthz", ANYONE, None, Health),
+    Route("readyz", "GET", "/readyz", ANYONE, None, Health),
+    Route("version", "GET", "/version", ANYONE, None, Version),
+    Route("openapi", "GET", "/openapi.json", ANYONE, served=False),
+    Route("metrics", "GET", "/metrics", ANYONE, raw=True, served=False),
+    Route("dashboard", "GET", "/dashboard", ANYONE, raw=True),
+    Route("dashboard_stats", "GET", "/dashboard/stats", ADMIN, None, DashboardStats),
+)
+
+BY_NAME = {route.name: route for route in ROUTES}

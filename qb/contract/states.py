@@ -1,0 +1,121 @@
+"""Closed vocabularies of the wire: what a task, a node or a reason may be called."""
+
+from enum import StrEnum
+
+WIRE = 2
+"""The wire version that our own runner and reporter speak. Older clients send none."""
+
+
+class TaskStatus(StrEnum):
+    """Public status of a task. `success`, `error` and `cancelled` are terminal and sticky."""
+
+    PENDING = "pending"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    ANALYZING = "analyzing"
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing can change this status any more."""
+        return self in TERMINAL
+
+    @property
+    def live(self) -> bool:
+        """Whether a node holds the task: it has an attempt and a lease."""
+        return self in LIVE
+
+
+TERMINAL = frozenset({TaskStatus.SUCCESS, TaskStatus.ERROR, TaskStatus.CANCELLED})
+LIVE = frozenset({TaskStatus.ASSIGNED, TaskStatus.RUNNING, TaskStatus.ANALYZING})
+STARTED = frozenset({TaskStatus.RUNNING, TaskStatus.ANALYZING})
+
+
+class ReportStatus(StrEnum):
+    """The statuses that a node or an agent may report; the others belong to the orchestrator."""
+
+    RUNNING = "running"
+    ANALYZING = "analyzing"
+    SUCCESS = "success"
+    ERROR = "error"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether this report is a verdict."""
+        return self in (ReportStatus.SUCCESS, ReportStatus.ERROR)
+
+
+class Reason(StrEnum):
+    """Why a task ended in `error` or `cancelled`."""
+
+    AGENT_ERROR = "agent_error"
+    EXIT_NONZERO = "exit_nonzero"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    LEASE_EXPIRED = "lease_expired"
+    NODE_REBOOTED = "node_rebooted"
+    RUNNER_RESTARTED = "runner_restarted"
+    LAUNCH_FAILED = "launch_failed"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    FILE_UNAVAILABLE = "file_unavailable"
+    REFUSED_BY_NODE = "refused_by_node"
+    UNDELIVERABLE = "undeliverable"
+    VERDICT_MISSING = "verdict_missing"
+    CANCELLED_BY_OPERATOR = "cancelled_by_operator"
+    CANCEL_UNCONFIRMED = "cancel_unconfirmed"
+    DEPENDENCY_FAILED = "dependency_failed"
+    EXPIRED = "expired"
+
+
+class Reporter(StrEnum):
+    """Who speaks, known from the credential and never from the body."""
+
+    AGENT = "agent"
+    RUNNER = "runner"
+    OPERATOR = "operator"
+    ORCHESTRATOR = "orchestrator"
+
+
+class NodeMode(StrEnum):
+    """How assignments reach a node."""
+
+    PUSH = "push"
+    PULL = "pull"
+
+
+class NodeStatus(StrEnum):
+    """What a node says of itself, or `offline` when it has been silent too long."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    OFFLINE = "offline"
+    ERROR = "error"
+
+
+class NodeState(StrEnum):
+    """What the operator has decided about a node. Only an active one claims tasks."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    DISABLED = "disabled"
+
+
+class Generation(StrEnum):
+    """Which client a node runs, as far as its requests tell (wire.md, "Client generations")."""
+
+    OLD = "old"
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+    E = "E"
+    WIRE2 = "wire2"
+
+
+class Stream(StrEnum):
+    """Which of the container's two streams a piece of output came from."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"

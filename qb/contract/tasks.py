@@ -1,0 +1,201 @@
+"""Tasks on the wire: creation, assignment, reports, output, and what the API says of a task."""
+
+from typing import Any, Self
+
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
+
+from qb.contract.states import Reason, Reporter, ReportStatus, Stream, TaskStatus
+from qb.contract.text import FileName, Id, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
+
+MAX_FILES = 100
+MAX_CHUNKS = 1000
+MAX_TIMEOUT = 30 * 24 * 3600
+MAX_POLL_WAIT = 25.0
+"""Seconds a poll may wait; every generation gives up after 30."""
+
+
+class Limits(BaseModel):
+    """Resources a container may use. A node without working cgroups takes no task that asks for any."""
+
+    memory_mb: int | None = Field(default=None, ge=16, le=1 << 22)
+    cpus: float | None = Field(default=None, gt=0, le=4096)
+    pids: int | None = Field(default=None, ge=8, le=1 << 22)
+
+
+class TaskCreate(BaseModel):
+    """Body of POST /tasks. Every target that is given must match; none means any node."""
+
+    prompt: Prompt
+    title: Name | None = None
+    target_node_id: Id | None = None
+    target_node_name: Name | None = None
+    target_tags: Tags | None = None
+    capabilities: list[Name] | None = Field(default=None, max_length=64)
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    timeout_seconds: int | None = Field(default=3600, ge=1, le=MAX_TIMEOUT)
+    scheduled_for: AwareDatetime | None = None
+    recurrence: Text | None = None
+    files: list[FileName] | None = Field(default=None, max_length=MAX_FILES)
+    max_attempts: int = Field(default=1, ge=1, le=100)
+    image: Text | None = None
+    env: dict[Name, Text] | None = None
+    limits: Limits | None = None
+    depends_on: list[Id] | None = Field(default=None, max_length=100)
+
+
+class Task(BaseModel):
+    """A task as the API shows it. Times are ISO 8601 UTC; `cost` is in US dollars."""
+
+    id: str
+    title: str | None = None
+    prompt: str
+    target_node_id: str | None = None
+    target_node_name: str | None = None
+    target_tags: dict[str, str] | None = None
+    capabilities: list[str] | None = None
+    priority: int
+    timeout_seconds: int | None = None
+    status: TaskStatus
+    reason: Reason | None = None
+    assigned_node_id: str | None = None
+    assigned_node_name: str | None = None
+    attempt: int
+    max_attempts: int
+    progress: int | None = None
+    message: str | None = None
+    agent_status: ReportStatus | None = None
+    exit_code: int | None = None
+    result: str | None = None
+    error_message: str | None = None
+    crush_session_id: str | None = None
+    crush_url: str | None = None
+    cost: float | None = None
+    tokens: int | None = None
+    cancel_requested: bool = False
+    cancel_requested_at: str | None = None
+    created_at: str
+    assigned_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    deadline_at: str | None = None
+    scheduled_for: str | None = None
+    recurrence: str | None = None
+    created_by: str | None = None
+    files: list[str] = []
+    image: str | None = None
+    limits: Limits | None = None
+
+
+class Assignment(BaseModel):
+    """What a node gets when a task is its own; the fields from `attempt` on are wire 2."""
+
+    task_id: Id
+    prompt: str
+    orchestrator_url: str
+    timeout_seconds: int | None = None
+    files: list[FileName] = []
+    file_checksums: list[str] = []
+    attempt: int = Field(default=1, ge=1)
+    lease_seconds: int = 60
+    task_token: str | None = None
+    agent_url: str | None = None
+    crush_server_url: str | None = None
+    image: str | None = None
+    env: dict[str, str] | None = None
+    limits: Limits | None = None
+
+
+class NamesTask(BaseModel):
+    """A body that names its task: `job_id` and `task_id` mean the same, and must not differ."""
+
+    task_id: Id | None = None
+    job_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _one_task(self) -> Self:
+        if self.task_id and self.job_id and self.task_id != self.job_id:
+            raise ValueError("task_id and job_id name different tasks: send one, or both alike")
+        return self
+
+    @property
+    def task(self) -> str | None:
+        """The id of the task, under whichever name it came."""
+        return self.task_id or self.job_id
+
+
+class StatusReport(NamesTask):
+    """Body of POST /status. `timestamp` is the client's own and decides nothing."""
+
+    status: ReportStatus
+    message: Message | None = None
+    progress: Progress | None = Field(default=None, ge=0, le=100)
+    crush_session_id: Text | None = None
+    timestamp: Text | float | None = None
+    attempt: int | None = Field(default=None, ge=1)
+    seq: int | None = Field(default=None, ge=0)
+    exit_code: int | None = Field(default=None, ge=-(1 << 31), le=(1 << 31) - 1)
+    reason: Reason | None = None
+
+
+class OutputChunk(BaseModel):
+    """One piece of a container's output; `seq` counts up from 1 within an attempt."""
+
+    seq: int = Field(ge=1)
+    stream: Stream = Stream.STDOUT
+    at: Text
+    text: Scrubbed = Field(max_length=1 << 20)
+
+
+class OutputBatch(BaseModel):
+    """Body of POST /tasks/{id}/output. A chunk that the server has is accepted and changes nothing."""
+
+    attempt: int = Field(ge=1)
+    chunks: list[OutputChunk] = Field(max_length=MAX_CHUNKS)
+
+
+class OutputAccepted(BaseModel):
+    """Reply to POST /tasks/{id}/output: everything up to this `seq` is durable."""
+
+    accepted_to: int
+
+
+class OutputLine(OutputChunk):
+    """A chunk as the API shows it; `id` resumes a stream."""
+
+    id: int
+    attempt: int
+
+
+class TaskEvent(BaseModel):
+    """One entry of a task's append-only history; `id` resumes a stream."""
+
+    id: int
+    task_id: str
+    attempt: int
+    at: str
+    kind: str
+    source: Reporter
+    status: TaskStatus | None = None
+    message: str | None = None
+    progress: int | None = None
+    applied: bool = True
+    detail: dict[str, Any] | None = None
+
+
+class Upload(BaseModel):
+    """Reply to POST /upload; `filename` is what POST /tasks takes in `files`."""
+
+    filename: str
+    original_name: str
+    checksum: str
+    size: int
+
+
+class Artifact(BaseModel):
+    """A file that a task left behind."""
+
+    name: str
+    size: int
+    checksum: str
+    created_at: str
+    attempt: int
