@@ -62,6 +62,7 @@ ADMIN = _callers(Caller.ADMIN)
 CLIENTS = _callers(Caller.ADMIN, Caller.SCOPED)
 NODE = _callers(Caller.NODE)
 WORKERS = _callers(Caller.NODE, Caller.AGENT)
+OWN_TASK = CLIENTS | {Caller.AGENT}
 JOINING = _callers(Caller.REGISTRATION, Caller.NODE)
 
 ROUTES: tuple[Route, ...] = (
@@ -86,7 +87,7 @@ ROUTES: tuple[Route, ...] = (
     # operators and external systems: tasks
     Route("create_task", "POST", "/tasks", CLIENTS, TaskCreate, Task, status=201),
     Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True),
-    Route("show_task", "GET", "/tasks/{task_id}", CLIENTS, None, Task),
+    Route("show_task", "GET", "/tasks/{task_id}", OWN_TASK, None, Task),
     Route("cancel_task", "DELETE", "/tasks/{task_id}", CLIENTS, None, Task),
     Route("task_events", "GET", "/tasks/{task_id}/events", CLIENTS, None, TaskEvent, many=True),
     Route("task_output", "GET", "/tasks/{task_id}/output", CLIENTS, None, OutputLine, many=True),
