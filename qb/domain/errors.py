@@ -1,0 +1,95 @@
+"""Everything that can be wrong with a request, as one tree. Each class carries its wire code."""
+
+from typing import ClassVar
+
+from qb.contract.errors import ErrorCode
+
+
+class QuarterbackError(Exception):
+    """Root of the tree. The message names the thing, the reason and the mend."""
+
+    code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+
+
+class Malformed(QuarterbackError):
+    """The body is not the JSON, or the bytes, that it should be."""
+
+    code = ErrorCode.MALFORMED
+
+
+class Invalid(QuarterbackError):
+    """The request can be read, but says something that cannot be."""
+
+    code = ErrorCode.INVALID
+
+
+class TooLarge(QuarterbackError):
+    """The body is larger than its limit."""
+
+    code = ErrorCode.TOO_LARGE
+
+
+class UnsupportedMediaType(QuarterbackError):
+    """The body comes in a form that the route does not take."""
+
+    code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
+
+
+class Unauthenticated(QuarterbackError):
+    """No credential, or one that is not known or no longer valid."""
+
+    code = ErrorCode.UNAUTHENTICATED
+
+
+class Forbidden(QuarterbackError):
+    """The credential is good, but not for this."""
+
+    code = ErrorCode.FORBIDDEN
+
+
+class NotFound(QuarterbackError):
+    """There is no such thing, or none that the caller may know of."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class Conflict(QuarterbackError):
+    """The thing is not in a state that allows this."""
+
+    code = ErrorCode.CONFLICT
+
+
+class StaleAttempt(Conflict):
+    """A report from an attempt that is no longer the authoritative one."""
+
+    code = ErrorCode.STALE_ATTEMPT
+
+
+class AlreadyEnded(Conflict):
+    """A report about a task that has ended another way."""
+
+    code = ErrorCode.ALREADY_ENDED
+
+
+class ChecksumMismatch(QuarterbackError):
+    """The bytes received are not those that were announced."""
+
+    code = ErrorCode.CHECKSUM_MISMATCH
+
+
+class RegistrationOff(QuarterbackError):
+    """There is no registration token that could let a node in."""
+
+    code = ErrorCode.REGISTRATION_OFF
+
+
+class Overloaded(QuarterbackError):
+    """A bounded queue is full; the same request may succeed shortly."""
+
+    code = ErrorCode.OVERLOADED
+
+
+class StorageFull(QuarterbackError):
+    """The disk or the database has no room left; nothing was stored."""
+
+    code = ErrorCode.STORAGE_FULL

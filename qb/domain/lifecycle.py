@@ -1,0 +1,160 @@
+"""The life of a task as one literal table: from which status, on which event, under which guard, to what.
+
+`decide` reads the table; the store repeats its source statuses in SQL; docs/lifecycle.mmd is drawn from it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qb.contract.states import LIVE, STARTED, Reason, TaskStatus
+
+PENDING, ASSIGNED = TaskStatus.PENDING, TaskStatus.ASSIGNED
+RUNNING, ANALYZING = TaskStatus.RUNNING, TaskStatus.ANALYZING
+SUCCESS, ERROR, CANCELLED = TaskStatus.SUCCESS, TaskStatus.ERROR, TaskStatus.CANCELLED
+
+
+class Event(StrEnum):
+    """What can happen to a task."""
+
+    CLAIMED = "claimed"
+    REDELIVERED = "redelivered"
+    RELEASED = "released"
+    PUSH_REFUSED = "push_refused"
+    UNDELIVERABLE = "undeliverable"
+    UNACKNOWLEDGED = "unacknowledged"
+    LEASE_EXPIRED = "lease_expired"
+    REPORTED_RUNNING = "reported_running"
+    REPORTED_ANALYZING = "reported_analyzing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DEADLINE_PASSED = "deadline_passed"
+    VERDICT_MISSING = "verdict_missing"
+    RUNNER_RESTARTED = "runner_restarted"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCEL_CONFIRMED = "cancel_confirmed"
+    CANCEL_UNCONFIRMED = "cancel_unconfirmed"
+    QUEUE_EXPIRED = "queue_expired"
+
+
+class Guard(StrEnum):
+    """A condition on a row of the table; MAY_RETRY means that the task's policy allows one more start."""
+
+    ALWAYS = "always"
+    MAY_RETRY = "may retry"
+    NO_RETRY = "no retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row. `to` None keeps the status; `reason` None leaves the choice to the event's own facts."""
+
+    sources: frozenset[TaskStatus]
+    event: Event
+    guard: Guard
+    to: TaskStatus | None
+    reason: Reason | None = None
+
+
+def _rule(
+    sources: frozenset[TaskStatus] | TaskStatus,
+    event: Event,
+    to: TaskStatus | None,
+    *,
+    guard: Guard = Guard.ALWAYS,
+    reason: Reason | None = None,
+) -> Rule:
+    return Rule(
+        frozenset({sources}) if isinstance(sources, TaskStatus) else sources, event, guard, to, reason
+    )
+
+
+TABLE: tuple[Rule, ...] = (
+    _rule(PENDING, Event.CLAIMED, ASSIGNED),
+    _rule(PENDING, Event.CANCEL_REQUESTED, CANCELLED, reason=Reason.CANCELLED_BY_OPERATOR),
+    _rule(PENDING, Event.QUEUE_EXPIRED, ERROR, reason=Reason.EXPIRED),
+    # delivery: nothing can have started
+    _rule(ASSIGNED, Event.REDELIVERED, None),
+    _rule(ASSIGNED, Event.RELEASED, PENDING),
+    _rule(ASSIGNED, Event.PUSH_REFUSED, PENDING),
+    _rule(ASSIGNED, Event.UNDELIVERABLE, ERROR, reason=Reason.UNDELIVERABLE),
+    _rule(ASSIGNED, Event.UNACKNOWLEDGED, PENDING),
+    # reports
+    _rule(LIVE, Event.REPORTED_RUNNING, RUNNING),
+    _rule(LIVE, Event.REPORTED_ANALYZING, ANALYZING),
+    _rule(LIVE, Event.SUCCEEDED, SUCCESS),
+    _rule(LIVE, Event.FAILED, PENDING, guard=Guard.MAY_RETRY),
+    _rule(LIVE, Event.FAILED, ERROR, guard=Guard.NO_RETRY),
+    # silence: for an older client LEASE_EXPIRED, for wire 2 UNACKNOWLEDGED, is what ends an assignment
+    _rule(LIVE, Event.LEASE_EXPIRED, PENDING, guard=Guard.MAY_RETRY),
+    _rule(LIVE, Event.LEASE_EXPIRED, ERROR, guard=Guard.NO_RETRY, reason=Reason.LEASE_EXPIRED),
+    _rule(LIVE, Event.DEADLINE_PASSED, ERROR, reason=Reason.TIMEOUT),
+    _rule(STARTED, Event.VERDICT_MISSING, ERROR, reason=Reason.VERDICT_MISSING),
+    _rule(LIVE, Event.RUNNER_RESTARTED, PENDING, guard=Guard.MAY_RETRY),
+    _rule(LIVE, Event.RUNNER_RESTARTED, ERROR, guard=Guard.NO_RETRY, reason=Reason.RUNNER_RESTARTED),
+    # cancel
+    _rule(LIVE, Event.CANCEL_REQUESTED, None),
+    _rule(LIVE, Event.CANCEL_CONFIRMED, CANCELLED, reason=Reason.CANCELLED_BY_OPERATOR),
+    _rule(LIVE, Event.CANCEL_UNCONFIRMED, CANCELLED, reason=Reason.CANCEL_UNCONFIRMED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an event makes of a task."""
+
+    status: TaskStatus
+    reason: Reason | None
+
+
+def decide(status: TaskStatus, event: Event, *, may_retry: bool = False) -> Decision | None:
+    """Look the event up in the table. None: the event means nothing in this status."""
+    held = {Guard.ALWAYS, Guard.MAY_RETRY if may_retry else Guard.NO_RETRY}
+    for rule in TABLE:
+        if rule.event is event and status in rule.sources and rule.guard in held:
+            return Decision(rule.to or status, rule.reason)
+    return None
+
+
+def sources(event: Event) -> frozenset[TaskStatus]:
+    """Every status in which `event` means something."""
+    return frozenset().union(*(rule.sources for rule in TABLE if rule.event is event))
+
+
+def may_retry(*, starts: int, max_attempts: int) -> bool:
+    """Whether the policy allows another start after `starts` of them."""
+    return starts < max_attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of an attempt as both witnesses tell it."""
+
+    succeeded: bool
+    reason: Reason | None = None
+
+
+def verdict(*, agent: str | None, runner: str, reason: Reason | None) -> Verdict:
+    """Join what the agent claimed (None: nothing) and what the runner saw.
+
+    Success needs both no agent error and the runner's success; the runner's own reason comes first, for
+    it saw how the container ended.
+    """
+    if runner == "error":
+        return Verdict(False, reason or Reason.EXIT_NONZERO)
+    if agent == "error":
+        return Verdict(False, Reason.AGENT_ERROR)
+    return Verdict(True)
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", "    [*] --> pending"]
+    labels: dict[tuple[str, str], list[str]] = {}
+    for rule in TABLE:
+        for source in sorted(rule.sources):
+            if rule.to is not None:
+                guard = "" if rule.guard is Guard.ALWAYS else f" [{rule.guard}]"
+                labels.setdefault((source, rule.to), []).append(f"{rule.event}{guard}")
+    lines += [f"    {source} --> {to}: {', '.join(events)}" for (source, to), events in labels.items()]
+    lines += [f"    {status} --> [*]" for status in (SUCCESS, ERROR, CANCELLED)]
+    return "\n".join(lines) + "\n"

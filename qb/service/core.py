@@ -1,0 +1,51 @@
+"""What every use case works with, made once when the server starts."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from qb.domain.times import Clock
+from qb.service.credentials import Credentials
+from qb.service.hub import Hub
+from qb.store.database import Readers, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this control plane is set up. `url` and `agent_url` have no trailing slash."""
+
+    data_dir: Path
+    url: str
+    agent_url: str
+    dashboard_url: str | None = None
+    crush_server_url: str | None = None
+    keyless_reports: bool = False
+
+    @property
+    def database(self) -> Path:
+        """The source of truth."""
+        return self.data_dir / "qb.db"
+
+    @property
+    def keys(self) -> Path:
+        """Hashed credentials, apart from qb.db so that no SQL on the dashboard can reach them."""
+        return self.data_dir / "keys.db"
+
+    @property
+    def blobs(self) -> Path:
+        """File contents, named by their SHA-256."""
+        return self.data_dir / "blobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that use cases share; owned and closed by qb.api.app's lifespan."""
+
+    settings: Settings
+    clock: Clock
+    writer: Writer
+    readers: Readers
+    credentials: Credentials
+    hub: Hub
+    stopping: asyncio.Event
+    """Set when the server begins to stop: long polls and streams end at once."""

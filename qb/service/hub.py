@@ -1,0 +1,29 @@
+"""Tells streams that something new is in the database for a task."""
+
+import asyncio
+from collections import defaultdict
+
+
+class Hub:
+    """In-process wake-ups by task id; nothing is lost, since a stream reads the database again anyway."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def publish(self, task_id: str) -> None:
+        """Wake every stream of the task; call it after the commit, on the event loop."""
+        for event in self._waiting.get(task_id, ()):
+            event.set()
+
+    def subscribe(self, task_id: str) -> asyncio.Event:
+        """An event that is set at every publish; clear it before reading, then wait for it."""
+        event = asyncio.Event()
+        self._waiting[task_id].add(event)
+        return event
+
+    def unsubscribe(self, task_id: str, event: asyncio.Event) -> None:
+        """Give the event back."""
+        waiting = self._waiting[task_id]
+        waiting.discard(event)
+        if not waiting:
+            del self._waiting[task_id]

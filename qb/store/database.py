@@ -1,0 +1,174 @@
+"""Connections to qb.db: one writer thread that commits in groups, and read-only connections for reads."""
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qb.domain.errors import Overloaded, StorageFull
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+QUEUE_LIMIT = 20_000
+GROUP_LIMIT = 512
+CHECKPOINT_PAGES = 2_000
+_FULL = "database or disk is full"
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open `path`; the caller closes it. Rows can be read by name; transactions are explicit."""
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"file:{path}?mode={mode}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    pragmas = ["foreign_keys = ON", "synchronous = FULL", "temp_store = MEMORY", "cache_size = -8192"]
+    # Only the writer checkpoints: before SQLite 3.51.3 two connections doing so at once could corrupt.
+    pragmas.append("query_only = ON" if read_only else f"wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    if read_only:
+        pragmas.append("wal_autocheckpoint = 0")
+    for pragma in pragmas:
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+class Job:
+    """One caller's work and the future that waits for it."""
+
+    __slots__ = ("error", "future", "result", "work")
+
+    def __init__(self, work: Work[Any], future: "asyncio.Future[Any]") -> None:
+        self.work = work
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """The only writer of qb.db: drains its queue, one BEGIN IMMEDIATE, each work in a savepoint, one COMMIT.
+
+    A reply is given after the fsynced commit. Created and closed on the event loop's thread.
+    """
+
+    def __init__(self, path: Path, *, queue_limit: int = QUEUE_LIMIT) -> None:
+        self._path = path
+        self._limit = queue_limit
+        self._queue: deque[Job] = deque()
+        self._ready = threading.Event()
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self.groups = 0
+        self.jobs = 0
+        self._connection = connect(path)
+        self._thread = threading.Thread(target=self._main, name="qb-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Work[T]) -> T:
+        """Do `work` in the next group; return its result once it is durable.
+
+        Raises what `work` raised (its changes are undone, those of others are not), Overloaded when the queue
+        is full, StorageFull when the disk is.
+        """
+        if self._closing:
+            raise Overloaded("the server is stopping: send the request again")
+        if len(self._queue) >= self._limit:
+            raise Overloaded("too many writes are waiting: send the request again in a second")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.append(Job(work, future))
+        self._ready.set()
+        return await future
+
+    def close(self) -> None:
+        """Finish what is queued, then let go of the database."""
+        self._closing = True
+        self._ready.set()
+        self._thread.join(timeout=30)
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    def _main(self) -> None:
+        while True:
+            self._ready.wait()
+            self._ready.clear()
+            while self._queue:
+                group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_LIMIT))]
+                self._commit(group)
+                self._loop.call_soon_threadsafe(_resolve, group)
+            if self._closing:
+                return
+
+    def _commit(self, group: list[Job]) -> None:
+        connection = self._connection
+        self.groups += 1
+        self.jobs += len(group)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._work(job)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            for job in group:
+                job.error = _storage(error)
+
+    def _work(self, job: Job) -> None:
+        connection = self._connection
+        connection.execute("SAVEPOINT work")
+        try:
+            job.result = job.work(connection)
+        except Exception as error:  # noqa: BLE001 - handed to the caller whose work it was
+            if not connection.in_transaction:
+                raise  # SQLite gave the whole transaction up (disk full): the group fails together
+            connection.execute("ROLLBACK TO work")
+            job.error = _storage(error) if isinstance(error, sqlite3.OperationalError) else error
+        connection.execute("RELEASE work")
+
+
+def _storage(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.OperationalError) and _FULL in str(error):
+        return StorageFull("the disk is full: nothing was stored; free space and send the request again")
+    return error
+
+
+def _resolve(group: list[Job]) -> None:
+    for job in group:
+        if job.future.done():
+            continue  # the caller has gone away; its work stands
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)
+
+
+class Readers:
+    """A few threads with a read-only connection each."""
+
+    def __init__(self, path: Path, *, threads: int = 3) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._open: list[sqlite3.Connection] = []
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="qb-reader")
+
+    async def run(self, read: Work[T]) -> T:
+        """Do `read` on a read-only connection; it sees everything committed so far."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
+
+    def close(self) -> None:
+        """Wait for running reads, then let go of the database."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for connection in self._open:
+            connection.close()
+
+    def _read(self, read: Work[T]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self._path, read_only=True)
+            self._open.append(connection)
+        return read(connection)
