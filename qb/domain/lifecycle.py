@@ -63,9 +63,7 @@ def _rule(
     guard: Guard = Guard.ALWAYS,
     reason: Reason | None = None,
 ) -> Rule:
-    return Rule(
-        frozenset({sources}) if isinstance(sources, TaskStatus) else sources, event, guard, to, reason
-    )
+    return Rule(frozenset({sources}) if isinstance(sources, TaskStatus) else sources, event, guard, to, reason)
 
 
 TABLE: tuple[Rule, ...] = (

@@ -123,9 +123,10 @@ class Writer:
         connection.execute("SAVEPOINT work")
         try:
             job.result = job.work(connection)
-        except Exception as error:  # noqa: BLE001 - handed to the caller whose work it was
+        except Exception as error:
             if not connection.in_transaction:
-                raise  # SQLite gave the whole transaction up (disk full): the group fails together
+                # SQLite gave the whole transaction up (disk full): the group fails together
+                raise sqlite3.OperationalError(str(error)) from error
             connection.execute("ROLLBACK TO work")
             job.error = _storage(error) if isinstance(error, sqlite3.OperationalError) else error
         connection.execute("RELEASE work")

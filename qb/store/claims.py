@@ -1,0 +1,142 @@
+"""Claims, leases and what a node holds: the statements that decide who runs what."""
+
+import json
+import sqlite3
+from typing import Any
+
+_HELD = """
+SELECT id, attempt, status, deliveries, acknowledged, cancel_requested_at, starts, max_attempts FROM tasks
+WHERE assigned_node_id = ? AND lease_expires_at IS NOT NULL
+"""
+_CLAIM = """
+UPDATE tasks SET
+    status = 'assigned', claimable = 0, attempt = attempt + 1, starts = starts + :counts_start, deliveries = 1,
+    acknowledged = 0, assigned_node_id = :node_id, assigned_at = :now, lease_expires_at = :lease,
+    progress = NULL, message = NULL, agent_status = NULL, exit_code = NULL
+WHERE id = (
+    SELECT head.id FROM placement_nodes served CROSS JOIN tasks head ON head.seq = (
+        SELECT seq FROM tasks INDEXED BY tasks_claimable
+        WHERE placement_id = served.placement_id AND claimable = 1 ORDER BY priority DESC, seq LIMIT 1)
+    WHERE served.node_id = :node_id ORDER BY head.priority DESC, head.seq LIMIT 1
+) AND EXISTS (SELECT 1 FROM nodes WHERE id = :node_id AND state = 'active')
+RETURNING id, attempt, timeout_seconds
+"""
+_ATTEMPT = "INSERT INTO attempts (task_id, attempt, node_id, node_name, claimed_at) VALUES (?, ?, ?, ?, ?)"
+_REDELIVER = """
+UPDATE tasks SET deliveries = deliveries + 1, lease_expires_at = ? WHERE id = ? AND attempt = ? AND status = 'assigned'
+RETURNING id, attempt, timeout_seconds
+"""
+_RENEW = """
+UPDATE tasks SET lease_expires_at = ?, acknowledged = 1
+WHERE id = ? AND attempt = ? AND lease_expires_at IS NOT NULL
+"""
+_RENEW_ALL = """
+UPDATE tasks SET lease_expires_at = ?, acknowledged = 1
+WHERE assigned_node_id = ? AND lease_expires_at IS NOT NULL
+"""
+_FULL_TERM = """
+UPDATE tasks SET lease_expires_at = iif(
+    (SELECT wire FROM nodes WHERE nodes.id = assigned_node_id) >= 2, :lease, :old_lease)
+WHERE lease_expires_at IS NOT NULL
+"""
+_SPEC = "SELECT prompt, image, env, limits FROM task_specs WHERE task_id = ?"
+_FILES = "SELECT name, checksum FROM task_files WHERE task_id = ? ORDER BY position"
+_EVER = "SELECT 1 FROM attempts WHERE task_id = ? AND attempt = ? AND node_id = ?"
+_LAST = "SELECT max(attempt) FROM attempts WHERE task_id = ? AND node_id = ?"
+_EXPIRED = """
+SELECT t.*, coalesce(n.wire, 1) AS wire FROM tasks t LEFT JOIN nodes n ON n.id = t.assigned_node_id
+WHERE t.lease_expires_at <= ? ORDER BY t.lease_expires_at LIMIT ?
+"""
+_OVERDUE = "SELECT * FROM tasks WHERE deadline_at <= ? AND lease_expires_at IS NOT NULL LIMIT ?"
+_UNCONFIRMED = """
+SELECT t.* FROM tasks t LEFT JOIN nodes n ON n.id = t.assigned_node_id
+WHERE t.lease_expires_at IS NOT NULL AND t.cancel_requested_at <= ? AND coalesce(n.wire, 1) < 2 LIMIT ?
+"""
+_DUE = "SELECT id, placement_id FROM tasks WHERE available_at <= ? LIMIT ?"
+_RELEASE_DUE = "UPDATE tasks SET claimable = 1, available_at = NULL WHERE id = ? AND status = 'pending'"
+
+
+def held(db: sqlite3.Connection, node_id: str) -> list[sqlite3.Row]:
+    """What the node holds: usually nothing or one row."""
+    return db.execute(_HELD, (node_id,)).fetchall()
+
+
+def claim(
+    db: sqlite3.Connection, *, node_id: str, node_name: str, now: str, lease: str, counts_start: bool
+) -> sqlite3.Row | None:
+    """Take the first task that the node may run, or None. `counts_start`: the node may start it unasked."""
+    values = {"node_id": node_id, "now": now, "lease": lease, "counts_start": counts_start}
+    rows = db.execute(_CLAIM, values).fetchall()
+    if not rows:
+        return None
+    row: sqlite3.Row = rows[0]
+    db.execute(_ATTEMPT, (row["id"], row["attempt"], node_id, node_name, now))
+    return row
+
+
+def redeliver(db: sqlite3.Connection, task_id: str, attempt: int, *, lease: str) -> sqlite3.Row | None:
+    """Hand the same attempt over once more."""
+    rows = db.execute(_REDELIVER, (lease, task_id, attempt)).fetchall()
+    return rows[0] if rows else None
+
+
+def payload(db: sqlite3.Connection, task_id: str) -> dict[str, Any]:
+    """The part of an assignment that the task's creator decided: prompt, files, image, env, limits."""
+    spec = db.execute(_SPEC, (task_id,)).fetchone()
+    files = db.execute(_FILES, (task_id,)).fetchall()
+    return {
+        "prompt": spec["prompt"],
+        "image": spec["image"],
+        "env": json.loads(spec["env"]) if spec["env"] else None,
+        "limits": json.loads(spec["limits"]) if spec["limits"] else None,
+        "files": [row["name"] for row in files],
+        "file_checksums": [row["checksum"] for row in files],
+    }
+
+
+def renew(db: sqlite3.Connection, task_id: str, attempt: int, *, lease: str) -> None:
+    """Acknowledge and prolong one attempt's lease."""
+    db.execute(_RENEW, (lease, task_id, attempt))
+
+
+def renew_all(db: sqlite3.Connection, node_id: str, *, lease: str) -> None:
+    """Prolong every lease that the node holds."""
+    db.execute(_RENEW_ALL, (lease, node_id))
+
+
+def full_term(db: sqlite3.Connection, *, lease: str, old_lease: str) -> None:
+    """Give every live lease its full term: the server was away, not the nodes."""
+    db.execute(_FULL_TERM, {"lease": lease, "old_lease": old_lease})
+
+
+def ever_held(db: sqlite3.Connection, task_id: str, attempt: int, node_id: str) -> bool:
+    """Whether the node was given this attempt."""
+    return db.execute(_EVER, (task_id, attempt, node_id)).fetchone() is not None
+
+
+def last_held(db: sqlite3.Connection, task_id: str, node_id: str) -> int | None:
+    """The newest attempt of the task that the node was given, or None."""
+    found: int | None = db.execute(_LAST, (task_id, node_id)).fetchone()[0]
+    return found
+
+
+def expired(db: sqlite3.Connection, *, now: str, limit: int) -> list[sqlite3.Row]:
+    """Tasks whose lease has run out, with the `wire` of their node."""
+    return db.execute(_EXPIRED, (now, limit)).fetchall()
+
+
+def overdue(db: sqlite3.Connection, *, now: str, limit: int) -> list[sqlite3.Row]:
+    """Tasks past the server's own deadline."""
+    return db.execute(_OVERDUE, (now, limit)).fetchall()
+
+
+def unconfirmed(db: sqlite3.Connection, *, before: str, limit: int) -> list[sqlite3.Row]:
+    """Tasks cancelled before `before` on nodes that cannot prove the container gone."""
+    return db.execute(_UNCONFIRMED, (before, limit)).fetchall()
+
+
+def make_due(db: sqlite3.Connection, *, now: str, limit: int) -> list[int]:
+    """Let tasks be claimed whose time has come; returns their placements."""
+    rows = db.execute(_DUE, (now, limit)).fetchall()
+    db.executemany(_RELEASE_DUE, ((row["id"],) for row in rows))
+    return [row["placement_id"] for row in rows]

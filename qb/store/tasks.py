@@ -1,0 +1,167 @@
+"""Tasks: creation, what the API shows, and the one guarded statement that changes a status."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from qb.contract.states import TaskStatus
+from qb.domain.errors import Conflict
+
+_INSERT = """
+INSERT INTO tasks (id, seq, title, placement_id, priority, timeout_seconds, status, claimable, attempt, starts,
+    max_attempts, deliveries, acknowledged, available_at, created_at, created_by)
+VALUES (:id, (SELECT coalesce(max(seq), 0) + 1 FROM tasks), :title, :placement_id, :priority, :timeout_seconds,
+    'pending', :available_at IS NULL, 0, 0, :max_attempts, 0, 0, :available_at, :created_at, :created_by)
+"""
+_INSERT_SPEC = """
+INSERT INTO task_specs (task_id, prompt, image, env, limits, scheduled_for, recurrence, depends_on)
+VALUES (:id, :prompt, :image, :env, :limits, :scheduled_for, :recurrence, :depends_on)
+"""
+_GET = "SELECT * FROM tasks WHERE id = ?"
+_SHOW = """
+SELECT t.*, s.prompt, s.image, s.limits, s.scheduled_for, s.recurrence, p.target, n.name AS assigned_node_name,
+    (SELECT json_group_array(name) FROM (SELECT name FROM task_files WHERE task_id = t.id ORDER BY position)) AS files
+FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t.placement_id
+LEFT JOIN nodes n ON n.id = t.assigned_node_id
+"""
+_ONE = _SHOW + "WHERE t.id = ?"
+_PAGE = _SHOW + "WHERE t.seq < :before AND (:status IS NULL OR t.status = :status) ORDER BY t.seq DESC LIMIT :limit"
+_END_ATTEMPT = """
+UPDATE attempts SET ended_at = ?, outcome = ?, reason = ?, exit_code = ? WHERE task_id = ? AND attempt = ?
+"""
+_START_ATTEMPT = "UPDATE attempts SET started_at = coalesce(started_at, ?) WHERE task_id = ? AND attempt = ?"
+_AGENT_SAID = "UPDATE attempts SET agent_status = ?, agent_message = ? WHERE task_id = ? AND attempt = ?"
+_CANCEL_REQUESTED = """
+UPDATE tasks SET cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE id = ? AND completed_at IS NULL
+"""
+_COUNTS = """
+SELECT (SELECT count(*) FROM tasks WHERE status = 'pending') AS pending_tasks,
+    (SELECT count(*) FROM tasks WHERE lease_expires_at IS NOT NULL) AS running_tasks,
+    (SELECT count(*) FROM tasks WHERE completed_at >= :day AND status = 'success') AS completed_tasks_today,
+    (SELECT count(*) FROM tasks WHERE completed_at >= :day AND status = 'error') AS failed_tasks_today
+"""
+_SHOWN = (
+    "id title prompt priority timeout_seconds status reason assigned_node_id assigned_node_name attempt max_attempts "
+    "progress message agent_status exit_code result error_message crush_session_id cost tokens cancel_requested_at "
+    "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by image"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task as its creator wants it; JSON values are given as text."""
+
+    id: str
+    prompt: str
+    placement_id: int
+    priority: int
+    timeout_seconds: int | None
+    max_attempts: int
+    created_at: str
+    created_by: str
+    title: str | None = None
+    available_at: str | None = None
+    image: str | None = None
+    env: str | None = None
+    limits: str | None = None
+    scheduled_for: str | None = None
+    recurrence: str | None = None
+    depends_on: str | None = None
+
+
+def insert(db: sqlite3.Connection, task: NewTask) -> None:
+    """Add a task to its line; with `available_at` it waits outside until then."""
+    values = {name: getattr(task, name) for name in NewTask.__slots__}
+    db.execute(_INSERT, values)
+    db.execute(_INSERT_SPEC, values)
+
+
+def get(db: sqlite3.Connection, task_id: str) -> sqlite3.Row | None:
+    """The hot part of a task, or None."""
+    row: sqlite3.Row | None = db.execute(_GET, (task_id,)).fetchone()
+    return row
+
+
+def show(db: sqlite3.Connection, task_id: str) -> dict[str, Any] | None:
+    """The task in the shape of the contract's Task, or None."""
+    row = db.execute(_ONE, (task_id,)).fetchone()
+    return None if row is None else _public(row)
+
+
+def page(
+    db: sqlite3.Connection, *, status: str | None, before: int, limit: int
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Tasks created before the one numbered `before`, newest first, and where the next page begins."""
+    rows = db.execute(_PAGE, {"status": status, "before": before, "limit": limit}).fetchall()
+    return [_public(row) for row in rows], rows[-1]["seq"] if len(rows) == limit else None
+
+
+def move(db: sqlite3.Connection, row: sqlite3.Row, to: TaskStatus, *, now: str, **changes: Any) -> sqlite3.Row:
+    """Change a task's status and `changes` with it, only if it still is as `row` says.
+
+    Raises Conflict when it is not: another attempt or another event came first.
+    """
+    if to is TaskStatus.PENDING:
+        changes |= {"claimable": 1, "assigned_node_id": None, "lease_expires_at": None, "deadline_at": None}
+        changes |= {"started_at": None, "assigned_at": None, "progress": None}
+    elif to.terminal:
+        changes |= {"claimable": 0, "lease_expires_at": None, "deadline_at": None, "available_at": None}
+        changes |= {"completed_at": now}
+    columns = "".join(f", {column} = :{column}" for column in changes)
+    statement = (
+        f"UPDATE tasks SET status = :to{columns} "  # noqa: S608 - our own column names
+        "WHERE id = :id AND attempt = :was_attempt AND status = :was_status RETURNING *"
+    )
+    guards = {"id": row["id"], "was_attempt": row["attempt"], "was_status": row["status"], "to": to}
+    rows = db.execute(statement, {**changes, **guards}).fetchall()
+    if not rows:
+        raise Conflict(f"task {row['id']} has changed meanwhile: read it again")
+    moved: sqlite3.Row = rows[0]
+    return moved
+
+
+def start_attempt(db: sqlite3.Connection, row: sqlite3.Row, *, now: str) -> None:
+    """Note when the attempt began to run."""
+    db.execute(_START_ATTEMPT, (now, row["id"], row["attempt"]))
+
+
+def end_attempt(
+    db: sqlite3.Connection,
+    row: sqlite3.Row,
+    *,
+    now: str,
+    outcome: str,
+    reason: str | None,
+    exit_code: int | None = None,
+) -> None:
+    """Note how the attempt ended."""
+    if row["attempt"]:
+        db.execute(_END_ATTEMPT, (now, outcome, reason, exit_code, row["id"], row["attempt"]))
+
+
+def agent_said(db: sqlite3.Connection, row: sqlite3.Row, status: str, message: str | None) -> None:
+    """Keep the agent's own verdict with the attempt."""
+    db.execute(_AGENT_SAID, (status, message, row["id"], row["attempt"]))
+
+
+def request_cancel(db: sqlite3.Connection, task_id: str, *, now: str) -> None:
+    """Note the operator's wish; the first time counts."""
+    db.execute(_CANCEL_REQUESTED, (now, task_id))
+
+
+def counts(db: sqlite3.Connection, *, day: str) -> dict[str, int]:
+    """Figures for the dashboard; `day` is the day's first moment."""
+    return dict(db.execute(_COUNTS, {"day": day}).fetchone())
+
+
+def _public(row: sqlite3.Row) -> dict[str, Any]:
+    task = {key: row[key] for key in _SHOWN}
+    node_id, node_name, tags, capabilities, _ = json.loads(row["target"])
+    task["target_node_id"], task["target_node_name"] = node_id, node_name
+    task["target_tags"] = dict(tags) or None
+    task["capabilities"] = capabilities or None
+    task["limits"] = json.loads(row["limits"]) if row["limits"] else None
+    task["files"] = json.loads(row["files"])
+    task["cancel_requested"] = row["cancel_requested_at"] is not None
+    return task
