@@ -15,6 +15,9 @@ DEADLINE_GRACE = 120.0
 CANCEL_GRACE = 60.0
 """How long a cancelled task may stay unconfirmed by a node that cannot prove the container gone."""
 
+RESTART_GRACE = 60.0
+"""How long an older node's task has for a verdict after its runner registered anew."""
+
 TOKEN_GRACE = 3600.0
 """A task token lives this long past the time-out."""
 

@@ -52,7 +52,7 @@ _UNCONFIRMED = """
 SELECT t.* FROM tasks t LEFT JOIN nodes n ON n.id = t.assigned_node_id
 WHERE t.lease_expires_at IS NOT NULL AND t.cancel_requested_at <= ? AND coalesce(n.wire, 1) < 2 LIMIT ?
 """
-_DUE = "SELECT id, placement_id FROM tasks WHERE available_at <= ? LIMIT ?"
+_DUE = "SELECT id FROM tasks WHERE available_at <= ? LIMIT ?"
 _RELEASE_DUE = "UPDATE tasks SET claimable = 1, available_at = NULL WHERE id = ? AND status = 'pending'"
 
 
@@ -135,8 +135,11 @@ def unconfirmed(db: sqlite3.Connection, *, before: str, limit: int) -> list[sqli
     return db.execute(_UNCONFIRMED, (before, limit)).fetchall()
 
 
-def make_due(db: sqlite3.Connection, *, now: str, limit: int) -> list[int]:
-    """Let tasks be claimed whose time has come; returns their placements."""
-    rows = db.execute(_DUE, (now, limit)).fetchall()
-    db.executemany(_RELEASE_DUE, ((row["id"],) for row in rows))
-    return [row["placement_id"] for row in rows]
+def due(db: sqlite3.Connection, *, now: str, limit: int) -> list[sqlite3.Row]:
+    """Tasks that wait for a time which has come."""
+    return db.execute(_DUE, (now, limit)).fetchall()
+
+
+def make_due(db: sqlite3.Connection, *, now: str, limit: int) -> None:
+    """Let tasks be claimed whose time has come."""
+    db.executemany(_RELEASE_DUE, [(row["id"],) for row in due(db, now=now, limit=limit)])

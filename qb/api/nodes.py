@@ -1,0 +1,113 @@
+"""Nodes: joining, heartbeats, polls, and the operator's view of them."""
+
+from typing import Any
+
+from falcon.asgi import Request, Response
+
+from qb.api.media import read_model, reply
+from qb.contract.nodes import Heartbeat, NodeCreate, Register
+from qb.contract.routes import Caller
+from qb.contract.states import NodeState
+from qb.contract.tasks import MAX_POLL_WAIT
+from qb.domain.errors import Invalid
+from qb.service.core import Core
+from qb.service.dispatch import Dispatch, parse_held
+from qb.service.fleet import Fleet
+
+
+class Registration:
+    """POST /register"""
+
+    def __init__(self, core: Core, fleet: Fleet) -> None:
+        self._core = core
+        self._fleet = fleet
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Let a machine join, or come back."""
+        identity = req.context.identity
+        token = None
+        if identity.caller is Caller.REGISTRATION:
+            token = self._core.credentials.registration_by_id(identity.key_id)
+        body = await read_model(req, Register)
+        reply(resp, await self._fleet.register(identity, body, token))
+
+
+class Heartbeats:
+    """POST /nodes/heartbeat"""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """The node is who its key says."""
+        body = await read_model(req, Heartbeat)
+        reply(resp, await self._fleet.heartbeat(req.context.identity.node_id, body))
+
+
+class Polling:
+    """GET /tasks/pending"""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """An assignment, or null."""
+        receive = req.scope["qb.receive"]
+
+        async def gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        held = parse_held(req.get_param("held", default=""))
+        wait = seconds(req.get_param("wait", default="0"))
+        reply(resp, await self._dispatch.poll(req.context.identity.node_id, wait=wait, held=held, gone=gone))
+
+
+def seconds(text: str) -> float:
+    """How long a poll may wait. Raises Invalid."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < float("inf"):
+        raise Invalid(f"wait: {text[:20]!r} is no number of seconds from 0 to {MAX_POLL_WAIT:g}")
+    return min(value, MAX_POLL_WAIT)
+
+
+class Nodes:
+    """/nodes and /nodes/{node_id}"""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Every node."""
+        reply(resp, await self._fleet.every())
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Register a node ahead of its first contact."""
+        reply(resp, await self._fleet.create(await read_model(req, NodeCreate)), 201)
+
+    async def on_get_one(self, req: Request, resp: Response, node_id: str) -> None:
+        """One node, by id or name."""
+        reply(resp, await self._fleet.one(node_id))
+
+    async def on_post_drain(self, req: Request, resp: Response, node_id: str) -> None:
+        """No more tasks."""
+        reply(resp, await self._fleet.set_state(node_id, NodeState.DRAINING))
+
+    async def on_post_resume(self, req: Request, resp: Response, node_id: str) -> None:
+        """Tasks again."""
+        reply(resp, await self._fleet.set_state(node_id, NodeState.ACTIVE))
+
+
+class DashboardStats:
+    """GET /dashboard/stats"""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """The fleet in eight numbers."""
+        stats: dict[str, Any] = await self._fleet.stats()
+        reply(resp, stats)

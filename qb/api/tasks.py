@@ -1,0 +1,109 @@
+"""Tasks: creation, listing, cancelling, reports and history."""
+
+import sqlite3
+
+import orjson
+from falcon.asgi import Request, Response
+
+from qb.api import sse
+from qb.api.media import read_model, reply
+from qb.contract.states import TERMINAL, TaskStatus
+from qb.contract.tasks import StatusReport, TaskCreate
+from qb.domain.errors import Invalid
+from qb.service.core import Core
+from qb.service.reports import Reports
+from qb.service.tasks import Tasks as TaskService
+from qb.store import events, tasks
+
+PAGE = 200
+MOST = 1000
+NO_CURSOR = (1 << 62) - 1
+
+
+class Tasks:
+    """/tasks and /tasks/{task_id}"""
+
+    def __init__(self, service: TaskService) -> None:
+        self._service = service
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Create a task."""
+        body = await read_model(req, TaskCreate)
+        reply(resp, await self._service.create(req.context.identity, body), 201)
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """List tasks, newest first; X-Next-Cursor leads to the next page."""
+        limit = whole(req, "limit", default=PAGE, low=1, high=MOST)
+        before = whole(req, "cursor", default=NO_CURSOR, low=0, high=NO_CURSOR)
+        status = one_of(req.get_param("status_filter"))
+        page, cursor = await self._service.page(status=status, before=before, limit=limit)
+        if cursor is not None:
+            resp.set_header("X-Next-Cursor", str(cursor))
+        reply(resp, page)
+
+    async def on_get_one(self, req: Request, resp: Response, task_id: str) -> None:
+        """Show a task."""
+        reply(resp, await self._service.one(req.context.identity, task_id))
+
+    async def on_delete_one(self, req: Request, resp: Response, task_id: str) -> None:
+        """Cancel a task."""
+        reply(resp, await self._service.cancel(task_id))
+
+
+class TaskEvents:
+    """GET /tasks/{task_id}/events, as JSON or as server-sent events"""
+
+    def __init__(self, core: Core, service: TaskService) -> None:
+        self._core = core
+        self._service = service
+
+    async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
+        """The task's history."""
+        if req.client_accepts("text/event-stream") and "text/event-stream" in (req.accept or ""):
+            await self._service.one(req.context.identity, task_id)
+
+            def fetch(db: sqlite3.Connection, after: int) -> list[tuple[int, bytes]]:
+                return [(row["id"], orjson.dumps(row)) for row in events.page(db, task_id, after=after, limit=MOST)]
+
+            await sse.follow(self._core, req, resp, task_id, fetch, lambda db: ended(db, task_id))
+            return
+        after = whole(req, "after", default=0, low=0, high=NO_CURSOR)
+        limit = whole(req, "limit", default=MOST, low=1, high=5 * MOST)
+        reply(resp, await self._service.events(task_id, after=after, limit=limit))
+
+
+class StatusReports:
+    """POST /status"""
+
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Take a report in."""
+        reply(resp, await self._reports.take(req.context.identity, await read_model(req, StatusReport)))
+
+
+def ended(db: sqlite3.Connection, task_id: str) -> bool:
+    """Whether nothing more will happen to the task."""
+    row = tasks.get(db, task_id)
+    return row is None or row["status"] in TERMINAL
+
+
+def whole(req: Request, name: str, *, default: int, low: int, high: int) -> int:
+    """A whole number from the query. Raises Invalid."""
+    text = req.get_param(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or not low <= int(text) <= high:
+        raise Invalid(f"{name}: {text[:20]!r} is no whole number from {low} to {high}")
+    return int(text)
+
+
+def one_of(text: str | None) -> TaskStatus | None:
+    """A status from the query. Raises Invalid with the list."""
+    if text is None:
+        return None
+    try:
+        return TaskStatus(text)
+    except ValueError as error:
+        raise Invalid(f"status_filter: {text[:20]!r} is none of {', '.join(TaskStatus)}") from error

@@ -1,0 +1,189 @@
+"""Hand tasks to nodes that poll: claim, deliver again what was lost, release what could not be handed over."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from qb.contract.nodes import Held
+from qb.contract.states import Reporter, TaskStatus
+from qb.contract.tasks import MAX_POLL_WAIT
+from qb.domain import leases
+from qb.domain.errors import Unauthenticated
+from qb.domain.lifecycle import Event
+from qb.domain.times import after, iso
+from qb.service import transitions
+from qb.service.core import Core
+from qb.service.registry import Member, Registry
+from qb.service.waiters import Waiter, Waiters
+from qb.store import claims, events, placements, tasks
+
+LONGEST_TOKEN = 31 * 24 * 3600.0
+
+
+class Dispatch:
+    """The pull side of dispatching."""
+
+    def __init__(self, core: Core, registry: Registry, waiters: Waiters) -> None:
+        self._core = core
+        self._registry = registry
+        self._waiters = waiters
+
+    async def poll(
+        self, node_id: str, *, wait: float, held: list[Held], gone: Callable[[], Awaitable[None]]
+    ) -> dict[str, Any] | None:
+        """An Assignment for the node, or None after `wait` seconds. `gone()` returns when the poller has left.
+
+        `held` is what a wire-2 node says it holds: an assignment that it does not list was lost on the way.
+        """
+        member = self._registry.members.get(node_id)
+        if member is None:
+            raise Unauthenticated("this node is not registered: register it again")
+        member.seen(self._core.clock())
+        waiter = self._waiters.open(member.traits)
+        watch = asyncio.ensure_future(gone())
+        try:
+            return await self._until(member, waiter, watch, min(wait, MAX_POLL_WAIT), held)
+        finally:
+            self._waiters.close(waiter)
+            watch.cancel()
+
+    async def _until(
+        self, member: Member, waiter: Waiter, watch: "asyncio.Future[None]", wait: float, held: list[Held]
+    ) -> dict[str, Any] | None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + wait
+        while not (watch.done() or waiter.superseded or self._core.stopping.is_set()):
+            waiter.rest()
+            assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
+            if assignment is not None:
+                return await self._hand_over(assignment, watch)
+            left = give_up - loop.time()
+            if left <= 0:
+                return None
+            await _first(left, watch, waiter)
+            member.seen(self._core.clock())
+        return None
+
+    async def _hand_over(self, assignment: dict[str, Any], watch: "asyncio.Future[None]") -> dict[str, Any] | None:
+        await asyncio.sleep(0)  # let a disconnect that has arrived be noticed
+        if watch.done():
+            await self.release(assignment["task_id"], assignment["attempt"])
+            return None
+        self._core.hub.publish(assignment["task_id"])
+        return assignment
+
+    async def release(self, task_id: str, attempt: int) -> None:
+        """Take an assignment back that could not be handed over: nothing can have started."""
+        target = await self._core.writer.run(lambda db: self._release(db, task_id, attempt))
+        if target is not None:
+            self._waiters.wake_one(target)
+
+    def _release(self, db: sqlite3.Connection, task_id: str, attempt: int) -> Any:
+        row = tasks.get(db, task_id)
+        if row is None or row["attempt"] != attempt or row["status"] != TaskStatus.ASSIGNED or row["acknowledged"]:
+            return None
+        transitions.apply(db, row, Event.RELEASED, now=iso(self._core.clock()), message="the poller had gone")
+        return placements.target_of(db, row["placement_id"])
+
+    def _claim(self, db: sqlite3.Connection, member: Member, held: list[Held]) -> dict[str, Any] | None:
+        now = self._core.clock()
+        node_id = member.traits.node_id
+        holds = claims.held(db, node_id)
+        if holds and member.wire >= 2:
+            lost = self._deliver_again(db, member, holds, held)
+            if lost is not None:
+                return self._assignment(db, member, lost)
+        if len(holds) >= member.slots:
+            return None
+        term = leases.ACKNOWLEDGE if member.wire >= 2 else member.lease
+        row = claims.claim(
+            db,
+            node_id=node_id,
+            node_name=member.traits.name,
+            now=iso(now),
+            lease=after(now, term),
+            counts_start=member.wire < 2,
+        )
+        if row is None:
+            return None
+        self._note(db, row, node_id, Event.CLAIMED)
+        return self._assignment(db, member, row)
+
+    def _deliver_again(
+        self, db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], held: list[Held]
+    ) -> sqlite3.Row | None:
+        now = self._core.clock()
+        listed = {(each.task_id, each.attempt) for each in held}
+        for row in holds:
+            if (row["id"], row["attempt"]) in listed:
+                claims.renew(db, row["id"], row["attempt"], lease=after(now, member.lease))
+            elif row["status"] == TaskStatus.ASSIGNED and not row["cancel_requested_at"]:
+                if row["deliveries"] < leases.MAX_DELIVERIES:
+                    lease = after(now, leases.ACKNOWLEDGE)
+                    again = claims.redeliver(db, row["id"], row["attempt"], lease=lease)
+                    if again is not None:
+                        self._note(db, again, member.traits.node_id, Event.REDELIVERED)
+                        return again
+                else:
+                    self._give_up(db, row["id"])
+        return None
+
+    def _give_up(self, db: sqlite3.Connection, task_id: str) -> None:
+        row = tasks.get(db, task_id)
+        if row is not None:
+            text = f"delivered {leases.MAX_DELIVERIES} times without an answer: is the node's network dropping replies?"
+            transitions.apply(db, row, Event.UNDELIVERABLE, now=iso(self._core.clock()), message=text)
+
+    def _note(self, db: sqlite3.Connection, row: sqlite3.Row, node_id: str, event: Event) -> None:
+        events.add(
+            db,
+            task_id=row["id"],
+            attempt=row["attempt"],
+            at=iso(self._core.clock()),
+            kind=event,
+            source=Reporter.ORCHESTRATOR,
+            node_id=node_id,
+            status=TaskStatus.ASSIGNED,
+        )
+
+    def _assignment(self, db: sqlite3.Connection, member: Member, row: sqlite3.Row) -> dict[str, Any]:
+        settings = self._core.settings
+        timeout = row["timeout_seconds"]
+        assignment = {
+            "task_id": row["id"],
+            "orchestrator_url": settings.url,
+            "timeout_seconds": timeout,
+            **claims.payload(db, row["id"]),
+            "attempt": row["attempt"],
+        }
+        if member.wire >= 2:
+            lifetime = LONGEST_TOKEN if timeout is None else timeout + leases.TOKEN_GRACE
+            token = self._core.credentials.task_token(
+                row["id"], row["attempt"], lifetime=lifetime, now=self._core.clock()
+            )
+            assignment |= {
+                "lease_seconds": int(member.lease),
+                "task_token": token,
+                "agent_url": settings.agent_url,
+                "crush_server_url": settings.crush_server_url,
+            }
+        return assignment
+
+
+async def _first(seconds: float, watch: "asyncio.Future[None]", waiter: Waiter) -> None:
+    woken = asyncio.ensure_future(waiter.wait())
+    try:
+        await asyncio.wait({watch, woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        woken.cancel()
+
+
+def parse_held(text: str) -> list[Held]:
+    """``ID:ATTEMPT,...`` as a wire-2 poll lists it; what cannot be read is passed over."""
+    held = []
+    for part in filter(None, text.split(",")):
+        task_id, _, attempt = part.rpartition(":")
+        if task_id and attempt.isdigit() and int(attempt) > 0:
+            held.append(Held(task_id=task_id, attempt=int(attempt)))
+    return held

@@ -1,0 +1,106 @@
+"""The server's own clockwork: leases, deadlines, tasks whose time has come, silent nodes."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+
+import structlog
+
+from qb.contract.states import TaskStatus
+from qb.domain import leases
+from qb.domain.errors import QuarterbackError
+from qb.domain.lifecycle import Event
+from qb.domain.times import after, iso
+from qb.service import fleet, transitions
+from qb.service.core import Core
+from qb.service.registry import Registry
+from qb.service.waiters import Waiters
+from qb.store import claims, nodes, placements
+
+TICK = 1.0
+"""Seconds between two looks."""
+
+BATCH = 500
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """Runs as one task on the event loop."""
+
+    def __init__(self, core: Core, registry: Registry, waiters: Waiters) -> None:
+        self._core = core
+        self._registry = registry
+        self._waiters = waiters
+
+    async def run(self) -> None:
+        """Tick until the server stops; a tick that fails is logged, and the next one tries again."""
+        while not self._core.stopping.is_set():
+            try:
+                await self.tick()
+            except (QuarterbackError, sqlite3.Error) as error:
+                log.error("the scheduler's tick failed", error=str(error))
+            try:
+                await asyncio.wait_for(self._core.stopping.wait(), TICK)
+            except TimeoutError:
+                continue
+
+    async def tick(self) -> None:
+        """Look once at everything that time alone can change."""
+        now = self._core.clock()
+        silent = fleet.silent(self._registry.members.values(), now)
+        spoke = [member for member in self._registry.members.values() if member.dirty]
+        if silent or spoke:
+            times = [(iso(member.last_seen), member.traits.node_id) for member in spoke]
+            await self._core.writer.run(lambda db: _presence(db, times, [m.traits.node_id for m in silent]))
+        for member in spoke:
+            member.dirty = False
+        for member in silent:
+            member.offline = True
+        if await self._core.readers.run(lambda db: _anything(db, now)):
+            for task_id in await self._core.writer.run(lambda db: _settle(db, now)):
+                self._core.hub.publish(task_id)
+        if len(self._waiters):
+            self._waiters.wake_all(await self._core.readers.run(placements.waiting))
+
+
+def _presence(db: sqlite3.Connection, times: Iterable[tuple[str, str]], silent: Iterable[str]) -> None:
+    nodes.seen(db, times)
+    nodes.offline(db, silent)
+
+
+def _anything(db: sqlite3.Connection, now: datetime) -> bool:
+    moment, grace = iso(now), after(now, -leases.CANCEL_GRACE)
+    return bool(
+        claims.expired(db, now=moment, limit=1)
+        or claims.overdue(db, now=moment, limit=1)
+        or claims.unconfirmed(db, before=grace, limit=1)
+        or claims.due(db, now=moment, limit=1)
+    )
+
+
+def _settle(db: sqlite3.Connection, now: datetime) -> list[str]:
+    moment = iso(now)
+    touched = []
+    for row in claims.overdue(db, now=moment, limit=BATCH):
+        text = f"no verdict within {leases.DEADLINE_GRACE:.0f} s after the time-out of {row['timeout_seconds']} s"
+        transitions.apply(db, row, Event.DEADLINE_PASSED, now=moment, message=text)
+        touched.append(row["id"])
+    for row in claims.expired(db, now=moment, limit=BATCH):
+        transitions.apply(db, row, _silence(row), now=moment, message="the node fell silent")
+        touched.append(row["id"])
+    for row in claims.unconfirmed(db, before=after(now, -leases.CANCEL_GRACE), limit=BATCH):
+        text = "the node cannot prove that the container is gone"
+        transitions.apply(db, row, Event.CANCEL_UNCONFIRMED, now=moment, message=text)
+        touched.append(row["id"])
+    claims.make_due(db, now=moment, limit=BATCH)
+    return touched
+
+
+def _silence(row: sqlite3.Row) -> Event:
+    """What the end of this lease means."""
+    if row["cancel_requested_at"]:
+        return Event.CANCEL_UNCONFIRMED
+    if row["status"] == TaskStatus.ASSIGNED and row["wire"] >= 2:
+        return Event.UNACKNOWLEDGED
+    return Event.LEASE_EXPIRED
