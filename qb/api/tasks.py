@@ -7,13 +7,13 @@ from falcon.asgi import Request, Response
 
 from qb.api import sse
 from qb.api.media import read_model, reply
-from qb.contract.states import TERMINAL, TaskStatus
+from qb.contract.states import TaskStatus
 from qb.contract.tasks import StatusReport, TaskCreate
 from qb.domain.errors import Invalid
 from qb.service.core import Core
 from qb.service.reports import Reports
 from qb.service.tasks import Tasks as TaskService
-from qb.store import events, tasks
+from qb.service.tasks import ended, event_rows
 
 PAGE = 200
 MOST = 1000
@@ -63,7 +63,7 @@ class TaskEvents:
             await self._service.one(req.context.identity, task_id)
 
             def fetch(db: sqlite3.Connection, after: int) -> list[tuple[int, bytes]]:
-                return [(row["id"], orjson.dumps(row)) for row in events.page(db, task_id, after=after, limit=MOST)]
+                return [(row["id"], orjson.dumps(row)) for row in event_rows(db, task_id, after)]
 
             await sse.follow(self._core, req, resp, task_id, fetch, lambda db: ended(db, task_id))
             return
@@ -81,12 +81,6 @@ class StatusReports:
     async def on_post(self, req: Request, resp: Response) -> None:
         """Take a report in."""
         reply(resp, await self._reports.take(req.context.identity, await read_model(req, StatusReport)))
-
-
-def ended(db: sqlite3.Connection, task_id: str) -> bool:
-    """Whether nothing more will happen to the task."""
-    row = tasks.get(db, task_id)
-    return row is None or row["status"] in TERMINAL
 
 
 def whole(req: Request, name: str, *, default: int, low: int, high: int) -> int:

@@ -20,6 +20,7 @@ from qb.store import events, nodes, placements, tasks
 from qb.store.files import add_task_files
 
 T = TypeVar("T")
+STREAM_PAGE = 1000
 
 
 class Tasks:
@@ -111,6 +112,17 @@ class Tasks:
             return events.page(db, task_id, after=after, limit=limit)
 
         return await self._core.readers.run(read)
+
+
+def event_rows(db: sqlite3.Connection, task_id: str, after: int) -> list[dict[str, Any]]:
+    """A page of the task's history for a stream."""
+    return events.page(db, task_id, after=after, limit=STREAM_PAGE)
+
+
+def ended(db: sqlite3.Connection, task_id: str) -> bool:
+    """Whether nothing more will happen to the task."""
+    row = tasks.get(db, task_id)
+    return row is None or TaskStatus(row["status"]).terminal
 
 
 def _cancel(db: sqlite3.Connection, task_id: str, now: str) -> dict[str, Any]:
