@@ -125,6 +125,7 @@ def _progress(db: sqlite3.Connection, row: sqlite3.Row, heard: _Heard) -> None:
     """Running or analyzing. From a wire-2 runner the first one asks for the permit to start the container."""
     body, now = heard.body, iso(heard.now)
     changes = _told(body)
+    message = changes.pop("message", None)
     starts = None
     if row["started_at"] is None:
         changes["started_at"] = now
@@ -138,7 +139,7 @@ def _progress(db: sqlite3.Connection, row: sqlite3.Row, heard: _Heard) -> None:
         _FROM_STATUS[body.status],
         now=now,
         source=heard.source,
-        message=body.message,
+        message=message,
         seq=body.seq,
         node_id=heard.node_id,
         starts=starts,

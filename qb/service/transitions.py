@@ -44,6 +44,8 @@ def apply(
     if decision.status.terminal:
         changes["reason"] = why
         changes |= _outcome(decision.status, message)
+    elif message is not None and source in (Reporter.AGENT, Reporter.RUNNER):
+        changes["message"] = message
     moved = tasks.move(db, row, decision.status, now=now, **changes)
     if decision.status.terminal or decision.status is TaskStatus.PENDING:
         outcome = decision.status if decision.status.terminal else event
