@@ -1,0 +1,52 @@
+# Everything a person does with this checkout. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.DEFAULT_GOAL := help
+.PHONY: help venv podman demo up test test-quick lint docs bench lock clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+venv: $(VENV)/.ready ## Make the virtual environment from the lock file
+
+$(VENV)/.ready: requirements.lock pyproject.toml .ci/venv
+	@bash .ci/venv "$(PYTHON)" "$(VENV)"
+
+podman: venv ## Make podman work on this machine, and say how
+	@$(BIN)/qb podman
+
+demo: venv ## Run a real task in a container, from nothing to its report
+	@$(BIN)/qb demo
+
+up: venv ## Start control plane, dashboard and a runner; Ctrl-C stops them
+	@$(BIN)/qb up
+
+test: podman lint ## The whole test suite, real podman included
+	@bash .ci/tests
+
+test-quick: venv ## The tests that need no podman
+	@QB_TEST_NO_PODMAN=1 $(BIN)/pytest -q -n 2
+
+lint: venv ## Style, types, import rules, playbooks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/ansible-playbook --syntax-check -i inventory/local.yml playbooks/podman.yml
+
+docs: venv ## Write the generated parts of docs/ anew
+	@$(BIN)/python -m qb.domain.diagram docs/architecture.md
+	@$(BIN)/python -m qb.cli.reference > docs/cli.md
+
+bench: podman ## Speed and memory, as ratios measured in one run
+	@$(BIN)/python -m tests.bench
+
+lock: ## Resolve the dependencies anew into requirements.lock
+	@bash .ci/lock "$(PYTHON)"
+
+clean: ## Remove the virtual environment and all state
+	rm -rf $(VENV) .state .mypy_cache .ruff_cache .pytest_cache .hypothesis
