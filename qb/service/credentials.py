@@ -187,7 +187,7 @@ class Credentials:
         reason = "is not known" if known is None else "has expired"
         raise Unauthenticated(f"the registration token {reason}: ask the operator for one")
 
-    def registration_by_id(self, token_id: str) -> RegistrationToken | None:
+    def registration_by_id(self, token_id: str | None) -> RegistrationToken | None:
         """The valid registration token of that id (`Identity.key_id`), if there still is one."""
         found = (token for token in self._tokens.values() if token.id == token_id and self._valid(token))
         return next(found, None)

@@ -1,0 +1,84 @@
+"""The ASGI application: every route that is served, on one screen."""
+
+from typing import Any
+from urllib.parse import quote
+
+import falcon.asgi
+
+from qb.api.auth import Responder, add_routes
+from qb.api.errors import handle_errors
+from qb.api.health import DashboardResource, HealthResource, ReadyResource, VersionResource
+from qb.api.lifespan import Background, Lifespan
+from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
+from qb.api.tasks import StatusReports, TaskEvents, Tasks
+from qb.domain.times import Clock, utc_now
+from qb.service.core import Core, Settings
+from qb.service.dispatch import Dispatch
+from qb.service.fleet import Fleet, load
+from qb.service.reports import Reports
+from qb.service.scheduler import Scheduler
+from qb.service.tasks import Tasks as TaskService
+from qb.service.waiters import Waiters
+
+
+async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background]]:
+    """What answers each served row of qb.contract.routes, and what runs beside it; `add_routes` puts the guards up.
+
+    The registry of nodes is read first, since the services share it.
+    """
+    registry, waiters = await load(core), Waiters()
+    fleet = Fleet(core, registry, waiters)
+    task_service = TaskService(core, waiters)
+    health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
+    served: dict[str, Responder] = {
+        "register": Registration(core, fleet).on_post,
+        "heartbeat": Heartbeats(fleet).on_post,
+        "poll": Polling(Dispatch(core, registry, waiters)).on_get,
+        "report_status": StatusReports(Reports(core, registry, waiters)).on_post,
+        "create_task": task.on_post,
+        "list_tasks": task.on_get,
+        "show_task": task.on_get_one,
+        "cancel_task": task.on_delete_one,
+        "task_events": TaskEvents(core, task_service).on_get,
+        "list_nodes": node.on_get,
+        "create_node": node.on_post,
+        "show_node": node.on_get_one,
+        "drain_node": node.on_post_drain,
+        "resume_node": node.on_post_resume,
+        "health": health.on_get,
+        "healthz": health.on_get,
+        "readyz": ReadyResource(core).on_get,
+        "version": VersionResource().on_get,
+        "dashboard": DashboardResource(core).on_get,
+        "dashboard_stats": DashboardStats(fleet).on_get,
+    }
+    return served, [Scheduler(core, registry, waiters).run]
+
+
+class Api(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
+    """falcon's app, with `receive` in the scope for whoever must notice that a client has gone."""
+
+    __slots__ = ("lifespan",)
+    lifespan: Lifespan
+
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:  # type: ignore[override]
+        scope["qb.receive"] = receive
+        query = scope.get("query_string", b"")
+        if not query.isascii():
+            scope["query_string"] = quote(query, safe="=&%+;/?:@,~").encode()  # falcon decodes it as UTF-8
+        return super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:
+    """The application of one data directory. Its lifespan opens and owns everything behind it."""
+    app = Api()
+
+    async def ready(core: Core) -> list[Background]:
+        served, background = await open_routes(core)
+        add_routes(app, served, core.credentials, keyless_reports=core.settings.keyless_reports)
+        return background
+
+    app.lifespan = Lifespan(settings, clock, ready)
+    app.add_middleware(app.lifespan)
+    handle_errors(app)
+    return app

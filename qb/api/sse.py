@@ -1,0 +1,142 @@
+"""Server-sent events of one task: from the database, woken by commits, resumed by id.
+
+Each row is an event with an `id:` and one line of JSON as `data:`. When the task has ended and all is sent, a
+last `event: end` comes. Comments keep a silent stream alive.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Any
+
+from falcon.asgi import Request, Response
+
+from qb.domain.errors import Invalid
+from qb.service.core import Core
+
+KEEP_ALIVE = 15.0
+"""Seconds of silence after which a comment is sent."""
+
+_MAX_ID = (1 << 63) - 1
+_COMMENT = b": still here\n\n"
+_END = b"event: end\ndata: {}\n\n"
+
+Row = tuple[int, bytes]
+Fetch = Callable[[sqlite3.Connection, int], list[Row]]
+"""A bounded page of (id, JSON without line breaks) with ids above the one given, ascending."""
+
+Ended = Callable[[sqlite3.Connection], bool]
+"""Whether nothing more will come."""
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def wanted(req: Request) -> bool:
+    """Whether the caller asks for a stream rather than an array."""
+    return "text/event-stream" in req.accept
+
+
+async def follow(
+    core: Core, req: Request, resp: Response, task_id: str, fetch: Fetch, ended: Ended, *, after: int = 0
+) -> None:
+    """Answer with the task's rows as they come, after `Last-Event-ID` (or `after` where it is not sent).
+
+    The stream ends after the last row of a task that has ended, when the client goes, and when the server stops.
+    Raises Invalid for a Last-Event-ID that is no id.
+    """
+    start = last_event_id(req, after)
+    resp.content_type = "text/event-stream"
+    resp.set_header("Cache-Control", "no-store")
+    resp.set_header("X-Accel-Buffering", "no")
+    resp.stream = EventStream(core, req.scope["qb.receive"], task_id, start, fetch, ended)
+
+
+def last_event_id(req: Request, default: int = 0) -> int:
+    """The id to resume after. Raises Invalid when it is no whole number from 0 on."""
+    text = req.get_header("Last-Event-ID")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= _MAX_ID):
+        raise Invalid("Last-Event-ID must be the id of an event, a whole number from 0 on")
+    return int(text)
+
+
+class EventStream:
+    """One client's stream; falcon iterates it and closes it."""
+
+    def __init__(self, core: Core, receive: Receive, task_id: str, after: int, fetch: Fetch, ended: Ended) -> None:
+        self._core = core
+        self._receive = receive
+        self._task_id = task_id
+        self._after = after
+        self._fetch = fetch
+        self._ended = ended
+        self._running = self._run()
+
+    def __aiter__(self) -> "EventStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._running)
+
+    async def close(self) -> None:
+        """Stop watching; falcon calls it when the answer is over, however it ended."""
+        await self._running.aclose()
+
+    async def _run(self) -> AsyncGenerator[bytes, None]:
+        wake = self._core.hub.subscribe(self._task_id)
+        over = [asyncio.create_task(self._gone()), asyncio.create_task(self._stopping())]
+        try:
+            async with aclosing(self._pages(wake, over)) as pages:
+                async for page in pages:
+                    yield page
+        finally:
+            self._core.hub.unsubscribe(self._task_id, wake)
+            await _cancel(over)
+
+    async def _pages(self, wake: asyncio.Event, over: list[asyncio.Task[None]]) -> AsyncGenerator[bytes, None]:
+        while not any(task.done() for task in over):
+            wake.clear()
+            ended, rows = await self._core.readers.run(self._read)
+            if rows:
+                self._after = rows[-1][0]
+                yield b"".join(b"id: %d\ndata: %b\n\n" % row for row in rows)
+            elif ended:
+                yield _END
+                return
+            elif not await _woken(wake, over):
+                yield _COMMENT
+
+    def _read(self, db: sqlite3.Connection) -> tuple[bool, list[Row]]:
+        # Asked in this order: when it had ended by then, the page that follows misses nothing.
+        return self._ended(db), self._fetch(db, self._after)
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _stopping(self) -> None:
+        await self._core.stopping.wait()
+
+
+async def _woken(wake: asyncio.Event, over: list[asyncio.Task[None]]) -> bool:
+    """Wait for news or the stream's end; False when neither came in time."""
+    news = asyncio.create_task(_wait(wake))
+    try:
+        done, _ = await asyncio.wait([news, *over], timeout=KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _cancel([news])
+    return bool(done)
+
+
+async def _wait(wake: asyncio.Event) -> None:
+    await wake.wait()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
