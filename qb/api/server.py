@@ -1,0 +1,197 @@
+"""`qb serve`: gunicorn with one uvicorn worker, on sockets made here.
+
+The arbiter stays small: only the worker imports the application. A worker whose arbiter is gone ends at once,
+so that no orphan keeps the port and the data directory.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from gunicorn.app.base import BaseApplication
+
+from qb.api.logs import configure
+from qb.domain.errors import Conflict, Invalid, NotFound
+
+BACKLOG = 4096
+KEEP_ALIVE = 75
+"""Seconds an idle connection is kept: longer than a heartbeat's interval."""
+
+OLD_WORKER_SECONDS = 4
+"""What a stopping worker has for the requests in hand; long polls and streams end at once."""
+
+MAX_CONNECTIONS = 16_000
+SPARE_FILES = 256
+IP_FREEBIND = 15
+PR_SET_PDEATHSIG = 1
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """How to serve a data directory. Port 0 takes a free one, the same on every host.
+
+    `url` is where nodes reach this server, `agent_url` where containers do; both have a default that suits one
+    machine.
+    """
+
+    data_dir: Path
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    port: int = 8080
+    url: str | None = None
+    agent_url: str | None = None
+    dashboard_url: str | None = None
+    crush_server_url: str | None = None
+    keyless_reports: bool = False
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve until SIGTERM or SIGINT; does not return while serving.
+
+    Raises NotFound for a data directory that was not made by `qb init`, Conflict for one that is served already or
+    a port in use, Invalid for an address that cannot be.
+    """
+    configure()
+    _check(settings.data_dir)
+    sockets = listen(settings.hosts, settings.port)
+    port: int = sockets[0].getsockname()[1]
+    _raise_file_limit()
+    structlog.get_logger().info("listening", hosts=list(settings.hosts), port=port, url=_url(settings, port))
+    _Gunicorn(settings, port, sockets).run()  # type: ignore[no-untyped-call]
+
+
+def _check(data_dir: Path) -> None:
+    if not (data_dir / "qb.db").is_file():
+        raise NotFound(f"{data_dir} holds no control plane: make one with `qb init --data-dir {data_dir}`")
+    for part in ("keys.db", "secret"):
+        if not (data_dir / part).is_file():
+            raise NotFound(f"{data_dir} is incomplete, {part} is missing: put it back from a backup")
+    if not os.access(data_dir, os.W_OK):
+        raise Invalid(f"{data_dir} cannot be written: serve as the user that owns it")
+
+
+def listen(hosts: tuple[str, ...], port: int) -> list[socket.socket]:
+    """Listening sockets, one for each host, all on one port. Raises Conflict or Invalid; then none is left open."""
+    sockets: list[socket.socket] = []
+    try:
+        for host in hosts:
+            sockets.append(_listen(host, port))
+            port = sockets[0].getsockname()[1]
+    except (Conflict, Invalid):
+        for opened in sockets:
+            opened.close()
+        raise
+    return sockets
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise Invalid(f"cannot listen on {host!r}: it is no address of this machine") from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        elif sys.platform == "linux":
+            # podman makes its bridge with the first container: its address may not exist yet
+            listener.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Conflict(
+            f"cannot listen on {host}:{port} ({reason}): choose another --port, or stop what uses it"
+        ) from error
+    return listener
+
+
+def _raise_file_limit() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def connection_limit() -> int:
+    """How many connections are served at once: what the open files allow, within reason."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MAX_CONNECTIONS, files - SPARE_FILES) if files > 0 else MAX_CONNECTIONS
+
+
+def _url(settings: ServeSettings, port: int) -> str:
+    if settings.url:
+        return settings.url.rstrip("/")
+    host = settings.hosts[0]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _agent_url(settings: ServeSettings, port: int) -> str:
+    """127.0.0.1 in a container is the container's own: there the host has a name."""
+    if settings.agent_url:
+        return settings.agent_url.rstrip("/")
+    url = _url(settings, port)
+    if urlsplit(url).hostname in _LOOPBACK:
+        return f"http://host.containers.internal:{urlsplit(url).port or 80}"
+    return url
+
+
+class _Gunicorn(BaseApplication):
+    """gunicorn without its command line."""
+
+    def __init__(self, settings: ServeSettings, port: int, sockets: list[socket.socket]) -> None:
+        self._settings = settings
+        self._port = port
+        self._binds = [f"fd://{opened.detach()}" for opened in sockets]
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "bind": self._binds,
+            "workers": 1,
+            "worker_class": "qb.api.worker.Worker",
+            "logger_class": "qb.api.logs.GunicornLogger",
+            "timeout": 90,
+            "graceful_timeout": OLD_WORKER_SECONDS,
+            "keepalive": KEEP_ALIVE,
+            "backlog": BACKLOG,
+            "proc_name": "qb",
+            "control_socket_disable": True,
+            "post_fork": _die_with_arbiter,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)  # type: ignore[union-attr]
+
+    def load(self) -> Any:
+        """The application; called in the worker."""
+        from qb.api.app import create_app
+        from qb.service.core import Settings
+
+        return create_app(
+            Settings(
+                data_dir=self._settings.data_dir,
+                url=_url(self._settings, self._port),
+                agent_url=_agent_url(self._settings, self._port),
+                dashboard_url=self._settings.dashboard_url,
+                crush_server_url=self._settings.crush_server_url,
+                keyless_reports=self._settings.keyless_reports,
+            )
+        )
+
+
+def _die_with_arbiter(arbiter: Any, worker: Any) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != arbiter.pid:
+        os._exit(1)
