@@ -1,0 +1,139 @@
+"""Jinja filters: text of agents and nodes made inert, and times, sizes and JSON made readable."""
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from datasette import hookimpl
+from jinja2 import Environment
+from markupsafe import Markup
+
+# Terminal colours and titles would only be noise; a lone escape character is shown like the other controls.
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Marks that reorder or hide what follows: a name could read as another name.
+_INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_TASK_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_KILO = 1024
+
+
+def plain(value: Any) -> str:
+    """Text of several lines without terminal sequences; control and bidi characters become visible marks."""
+    if value is None:
+        return ""
+    text = _ANSI.sub("", str(value).replace("\r\n", "\n"))
+    return _INVISIBLE.sub("\ufffd", _CONTROL.sub(_picture, text))
+
+
+def line(value: Any, limit: int = 0) -> str:
+    """`plain` on a single line, cut to `limit` characters when that is not 0."""
+    text = " ".join(plain(value).split())
+    return text[: limit - 1] + "…" if 0 < limit < len(text) else text
+
+
+def ago(moment: str | None, now: datetime) -> str:
+    """How long before `now` an ISO 8601 moment was: ``12 s ago``, ``never`` for None."""
+    return "never" if moment is None else f"{_span(_seconds(moment, now))} ago"
+
+
+def lasted(begin: str | None, end: str | None, now: datetime) -> str:
+    """How long something that began went on, until now when it has no end; empty when it never began."""
+    if begin is None:
+        return ""
+    return _span(_seconds(begin, now) - (_seconds(end, now) if end else 0))
+
+
+def clock(moment: str | None) -> str:
+    """An ISO 8601 moment as ``2026-01-31 12:00:00``, UTC."""
+    return "" if moment is None else line(moment)[:19].replace("T", " ")
+
+
+def size(count: int) -> str:
+    """Bytes as ``812 B``, ``3.1 KiB`` or ``2.0 MiB``."""
+    if count < _KILO:
+        return f"{count} B"
+    return f"{count / _KILO:.1f} KiB" if count < _KILO**2 else f"{count / _KILO**2:.1f} MiB"
+
+
+def pairs(tags: str) -> list[str]:
+    """The node's tags, JSON in the database, as ``key=value``."""
+    value = _json(tags)
+    return [f"{key}={value[key]}" for key in sorted(value)] if isinstance(value, dict) else []
+
+
+def target(text: str) -> str:
+    """A placement (JSON list: node id, name glob, tag pairs, capabilities, limits) in words."""
+    node_id, name, tags, capabilities, limits = json.loads(text)
+    words = [f"node {node_id}"] if node_id else []
+    words += [f"name {name}"] if name else []
+    words += [f"{key}={value}" for key, value in tags]
+    words += [f"needs {capability}" for capability in capabilities]
+    words += ["needs limits"] if limits else []
+    return ", ".join(words) or "any node"
+
+
+def parts(content: str | None) -> list[tuple[str, str]]:
+    """A transcript message as (kind, text): Crush's JSON parts taken apart, any other text as it is."""
+    value = _json(content or "")
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        return [("text", content or "")]
+    return [(str(part.get("type")), _part(part.get("data"))) for part in value if part.get("type") != "finish"]
+
+
+@hookimpl
+def prepare_jinja2_environment(env: Environment) -> None:
+    """Make the filters known to the templates."""
+    for each in (plain, line, ago, lasted, clock, size, pairs, target, parts):
+        env.filters[each.__name__] = each
+
+
+@hookimpl
+def render_cell(value: Any, column: str) -> str | None:
+    """In Datasette's own tables: a task's id leads to its page, and control characters show as marks."""
+    if not isinstance(value, str):
+        return None
+    if column in ("task", "task_id") and _TASK_ID.fullmatch(value):
+        return Markup('<a href="/task/{0}">{0}</a>').format(value)
+    inert = plain(value)
+    return None if inert == value else inert
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code == 0x7F:
+        return "\u2421"
+    return chr(0x2400 + code) if code < 0x20 else "\ufffd"
+
+
+def _seconds(moment: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(moment)).total_seconds()
+
+
+def _span(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    for index, (length, unit) in enumerate(_UNITS):
+        if whole >= length and index < len(_UNITS) - 1:
+            smaller, smaller_unit = _UNITS[index + 1]
+            rest = whole % length // smaller
+            # under ten of a unit the next one still matters: 1 h 20 min, but 14 h
+            exact = rest and whole // length < 10
+            return f"{whole // length} {unit} {rest} {smaller_unit}" if exact else f"{whole // length} {unit}"
+    return f"{whole} s"
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _part(data: Any) -> str:
+    if not isinstance(data, dict):
+        return json.dumps(data, ensure_ascii=False)
+    if "name" in data:
+        return f"{data['name']} {data.get('input') or data.get('content') or ''}".strip()
+    known = [data[key] for key in ("text", "thinking", "content") if isinstance(data.get(key), str)]
+    return "\n".join(known) or json.dumps(data, ensure_ascii=False)

@@ -1,0 +1,119 @@
+"""A real Datasette process over a temporary data directory."""
+
+import importlib.util
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import httpx2
+import pytest
+
+from qb.store.database import connect
+from qb.store.migrations import migrate
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ROOT / "datasette"
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A running dashboard and the database that it shows."""
+
+    url: str
+    data_dir: Path
+    http: httpx2.Client
+    tasks: dict[str, str]
+    seeder: ModuleType
+
+    def page(self, path: str = "/") -> httpx2.Response:
+        """GET a page."""
+        return self.http.get(path)
+
+
+def command(data_dir: Path, port: int) -> list[str]:
+    """Datasette with the project's configuration, as the control plane starts it."""
+    settings = json.loads((CONFIGURATION / "settings.json").read_text())
+    flags = [word for name, value in settings.items() for word in ("--setting", name, str(value))]
+    return [
+        str(Path(sys.executable).with_name("datasette")), str(data_dir / "qb.db"), "-h", "127.0.0.1", "-p", str(port),
+        "-m", str(CONFIGURATION / "metadata.yml"), "--template-dir", str(CONFIGURATION / "templates"),
+        "--plugins-dir", str(CONFIGURATION / "plugins"), "--static", f"assets:{CONFIGURATION / 'static'}", *flags,
+    ]  # fmt: skip
+
+
+@contextmanager
+def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
+    """Run it over a new data directory until the test is over; fails with its log when 30 s bring no answer."""
+    seeder = _seeder()
+    tasks = _prepare(data_dir, seeder if seeded else None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = data_dir / "datasette.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command(data_dir, port), stdout=out, stderr=out, cwd=data_dir)
+    url = f"http://127.0.0.1:{port}"
+    with httpx2.Client(base_url=url, timeout=10, trust_env=False) as http:
+        try:
+            _await_answer(http, process, log)
+            yield Dashboard(url, data_dir, http, tasks, seeder)
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+def _await_answer(http: httpx2.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            http.get("/-/versions.json")
+        except httpx2.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"Datasette did not answer:\n{log.read_text()}")
+
+
+def _prepare(data_dir: Path, seeder: ModuleType | None) -> dict[str, str]:
+    # keys.db lies beside qb.db, as it does in the control plane's data directory
+    (data_dir / "keys.db").write_bytes(b"SQLite format 3\0 a key nobody may read")
+    migrate(data_dir / "qb.db")
+    if seeder is None:
+        return {}
+    db = connect(data_dir / "qb.db")
+    try:
+        named: dict[str, str] = seeder.seed(db)
+    finally:
+        db.close()
+    return named
+
+
+def _seeder() -> ModuleType:
+    # test folders are no packages: what they share is loaded by its path
+    spec = importlib.util.spec_from_file_location("dashboard_seed", Path(__file__).with_name("seed.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """A dashboard over the seeded fleet; a test may add rows."""
+    with served(tmp_path_factory.mktemp("seeded"), seeded=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def empty_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """A dashboard over a database that `qb init` has just made."""
+    with served(tmp_path_factory.mktemp("empty"), seeded=False) as running:
+        yield running

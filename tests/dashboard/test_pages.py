@@ -1,0 +1,142 @@
+"""The dashboard as a browser gets it, from a real Datasette over a real, live qb.db."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from qb.store.database import connect
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+ELEMENTS_OF_OURS = re.compile(r"<script(?! defer src=\"/assets/refresh\.js\")|<img|onerror=alert\(1\)>")
+QUERIES = ["queue", "tasks_by_status?status=error", "failures_by_reason?days=", "tasks_of_a_node?node=edge-*"]
+
+
+def test_the_front_page_shows_every_node_and_the_newest_tasks(dashboard: Any) -> None:
+    page = dashboard.page()
+    assert page.status_code == 200
+    for word in ("edge-berlin-1", "client=acme", "wire 2", "wire 1, D", "draining", "offline", "65%", "exit_nonzero"):
+        assert word in page.text, word
+    assert re.search(r"\b\d+ s ago", page.text)
+    for task_id in dashboard.tasks.values():
+        assert f'href="/task/{task_id}"' in page.text
+
+
+def test_a_node_that_has_gone_silent_stands_out(dashboard: Any) -> None:
+    stale = re.findall(r'<tr id="node-[^"]+" class="stale">\s*<td[^>]*><strong>([^<]+)', dashboard.page().text)
+    assert "edge-oslo-3" in stale
+    assert "edge-berlin-1" not in stale
+    assert "legacy-box" not in stale, "an older runner may be silent for three minutes"
+
+
+def test_an_empty_fleet_says_what_to_do_next(empty_dashboard: Any) -> None:
+    page = empty_dashboard.page()
+    assert page.status_code == 200
+    assert "No nodes yet" in page.text
+    assert "python -m remote_runner pull" in page.text
+    assert "qb task create" in page.text
+
+
+def test_a_task_page_tells_the_whole_story(dashboard: Any) -> None:
+    page = dashboard.page(f"/task/{dashboard.tasks['done']}")
+    assert page.status_code == 200
+    wanted = (
+        "Read sales.csv, find", "1,240 rows read", "agent_success", "exit 0", "reading sales.csv", "report.md",
+        "2.3 KiB", "edge-berlin-1", "any node", "Three regions are weak", "tool_call", "18,240",
+    )  # fmt: skip
+    for word in wanted:
+        assert word in page.text, word
+
+
+def test_an_unknown_task_is_not_found(dashboard: Any) -> None:
+    assert dashboard.page("/task/00000000-0000-4000-8000-000000000000").status_code == 404
+
+
+@pytest.mark.parametrize("which", ["/", "hostile", "done"])
+def test_text_of_agents_and_nodes_is_inert(dashboard: Any, which: str) -> None:
+    page = dashboard.page(which if which == "/" else f"/task/{dashboard.tasks[which]}")
+    assert "&lt;script&gt;" in page.text
+    assert not ELEMENTS_OF_OURS.search(page.text)
+    assert not CONTROL.search(page.text)
+
+
+@pytest.mark.parametrize("path", ["/qb/nodes", "/qb/task_specs", "/qb/crush_messages", "/qb/tasks_by_status?status="])
+def test_text_is_inert_in_datasettes_own_tables_too(dashboard: Any, path: str) -> None:
+    page = dashboard.page(path)
+    assert page.status_code == 200
+    assert 'document.title="owned"' not in page.text
+    assert "<img src=x" not in page.text
+    assert not CONTROL.search(page.text)
+
+
+def test_our_pages_load_nothing_from_elsewhere_and_run_no_inline_script(dashboard: Any) -> None:
+    page = dashboard.page()
+    assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    assert "unsafe-inline" not in page.headers["content-security-policy"]
+    assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", page.text)
+    for asset in re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text):
+        assert dashboard.page(asset).status_code == 200, asset
+    assert "default-src 'self'" in dashboard.page("/qb/tasks").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_each_canned_query_has_a_description_and_finds_rows(dashboard: Any, query: str) -> None:
+    name, _, parameters = query.partition("?")
+    found = dashboard.page(f"/qb/{name}.json?_shape=objects&{parameters}").json()
+    assert found["ok"] and found["rows"], found
+    page = dashboard.page(f"/qb/{query}")
+    assert 'class="metadata-description"' in page.text
+    assert 'href="/task/' in page.text
+
+
+def test_the_key_file_cannot_be_reached(dashboard: Any) -> None:
+    assert [each["name"] for each in dashboard.page("/-/databases.json").json()] == ["qb"]
+    keys = dashboard.data_dir / "keys.db"
+    attempts = [
+        f"/qb.json?sql=attach+database+'{keys}'+as+k",
+        f"/qb.json?sql=select+*+from+pragma_database_list;attach+'{keys}'+as+k",
+        f"/qb.json?sql=select+readfile('{keys}')",
+        f"/qb.json?sql=select+load_extension('{keys}')",
+        "/keys.json", "/keys.db", "/assets/../../keys.db", "/assets/%2e%2e/%2e%2e/keys.db", f"/assets/{keys}", "/qb.db",
+    ]  # fmt: skip
+    for path in attempts:
+        answer = dashboard.page(path)
+        assert answer.status_code >= 400, path
+        assert "nobody may read" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["delete from tasks", "update nodes set state='disabled'", "with x as (select 1) delete from tasks", "vacuum"],
+)
+def test_writes_are_refused(dashboard: Any, statement: str) -> None:
+    answer = dashboard.http.get("/qb.json", params={"sql": statement})
+    assert answer.status_code == 400
+    assert dashboard.page("/qb.json?sql=select+count(*)+as+n+from+tasks&_shape=array").json()[0]["n"] >= 7
+
+
+def test_our_pages_only_answer_reads(dashboard: Any) -> None:
+    assert dashboard.http.post("/").status_code in (403, 405)
+
+
+def test_a_query_that_takes_too_long_is_stopped(dashboard: Any) -> None:
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    answer = dashboard.http.get("/qb.json", params={"sql": endless})
+    assert answer.status_code == 400
+    assert "interrupted" in answer.text.lower() or "time limit" in answer.text.lower()
+
+
+def test_a_row_committed_meanwhile_shows_within_five_seconds(dashboard: Any) -> None:
+    assert "Freshly made" not in dashboard.page().text
+    db = connect(dashboard.data_dir / "qb.db")
+    try:
+        task_id = dashboard.seeder.Seeder(db).task("Freshly made", age=0)
+        deadline = time.monotonic() + 5
+        while f'href="/task/{task_id}"' not in dashboard.page().text:
+            assert time.monotonic() < deadline, "the page does not show the new task"
+    finally:
+        db.execute("DELETE FROM task_events WHERE task_id = ?", (task_id,))
+        db.execute("DELETE FROM task_specs WHERE task_id = ?", (task_id,))
+        db.execute("DELETE FROM tasks WHERE id = ?", (task_id,))
+        db.close()
