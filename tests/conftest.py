@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.fixtures_server"]
+
 NO_PODMAN = "QB_TEST_NO_PODMAN"
 BUSYBOX = Path("/bin/busybox")
 

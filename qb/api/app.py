@@ -1,10 +1,6 @@
 """The ASGI application: every route that is served, on one screen."""
 
-from typing import Any
-from urllib.parse import quote
-
-import falcon.asgi
-
+from qb.api.asgi import Api
 from qb.api.auth import Responder, add_routes
 from qb.api.errors import handle_errors
 from qb.api.health import DashboardResource, HealthResource, ReadyResource, VersionResource
@@ -53,20 +49,6 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         "dashboard_stats": DashboardStats(fleet).on_get,
     }
     return served, [Scheduler(core, registry, waiters).run]
-
-
-class Api(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
-    """falcon's app, with `receive` in the scope for whoever must notice that a client has gone."""
-
-    __slots__ = ("lifespan",)
-    lifespan: Lifespan
-
-    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:  # type: ignore[override]
-        scope["qb.receive"] = receive
-        query = scope.get("query_string", b"")
-        if not query.isascii():
-            scope["query_string"] = quote(query, safe="=&%+;/?:@,~").encode()  # falcon decodes it as UTF-8
-        return super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:

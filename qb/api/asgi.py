@@ -1,0 +1,22 @@
+"""falcon's application class, with the two things that it lacks for us."""
+
+from typing import Any
+from urllib.parse import quote
+
+import falcon.asgi
+
+from qb.api.lifespan import Lifespan
+
+
+class Api(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
+    """falcon's app, with `receive` in the scope for whoever must notice that a client has gone."""
+
+    __slots__ = ("lifespan",)
+    lifespan: Lifespan
+
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:  # type: ignore[override]
+        scope["qb.receive"] = receive
+        query = scope.get("query_string", b"")
+        if not query.isascii():
+            scope["query_string"] = quote(query, safe="=&%+;/?:@,~").encode()  # falcon decodes it as UTF-8
+        return super().__call__(scope, receive, send)
