@@ -11,20 +11,19 @@ from markupsafe import Markup
 
 # Terminal colours and titles would only be noise; a lone escape character is shown like the other controls.
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Marks that reorder or hide what follows: a name could read as another name.
-_INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Controls, and marks that reorder or hide what follows: a name could read as another name.
+_TREACHEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _TASK_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _KILO = 1024
 
 
 def plain(value: Any) -> str:
-    """Text of several lines without terminal sequences; control and bidi characters become visible marks."""
+    """Text of several lines without terminal sequences; controls and bidi marks show as U+FFFD."""
     if value is None:
         return ""
     text = _ANSI.sub("", str(value).replace("\r\n", "\n"))
-    return _INVISIBLE.sub("\ufffd", _CONTROL.sub(_picture, text))
+    return _TREACHEROUS.sub("\ufffd", text)
 
 
 def line(value: Any, limit: int = 0) -> str:
@@ -90,21 +89,14 @@ def prepare_jinja2_environment(env: Environment) -> None:
 
 
 @hookimpl
-def render_cell(value: Any, column: str) -> str | None:
-    """In Datasette's own tables: a task's id leads to its page, and control characters show as marks."""
+def render_cell(value: Any, column: str, datasette: Any) -> str | None:
+    """In Datasette's own tables: a task's id leads to its page, and control characters show as U+FFFD."""
     if not isinstance(value, str):
         return None
     if column in ("task", "task_id") and _TASK_ID.fullmatch(value):
-        return Markup('<a href="/task/{0}">{0}</a>').format(value)
+        return Markup('<a href="{}">{}</a>').format(datasette.urls.path(f"/task/{value}"), value)
     inert = plain(value)
     return None if inert == value else inert
-
-
-def _picture(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code == 0x7F:
-        return "\u2421"
-    return chr(0x2400 + code) if code < 0x20 else "\ufffd"
 
 
 def _seconds(moment: str, now: datetime) -> float:

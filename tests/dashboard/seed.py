@@ -92,8 +92,8 @@ class Seeder:
         self.event(task_id, ago, f"runner_{to}", "runner", status=to.value, message=row["error_message"], seq=2)
 
 
-def seed(db: sqlite3.Connection, now: datetime | None = None) -> dict[str, str]:
-    """Fill the database; returns the ids of the tasks by a short name."""
+def seed(db: sqlite3.Connection, now: datetime | None = None, *, unruly: bool = True) -> dict[str, str]:
+    """Fill the database; returns the ids of the tasks by a short name. `unruly` False leaves HOSTILE out."""
     s = Seeder(db, now)
     db.execute("BEGIN")
     berlin = s.node("edge-berlin-1", seen=4, status="busy", tags={"client": "acme", "region": "eu"})
@@ -101,9 +101,10 @@ def seed(db: sqlite3.Connection, now: datetime | None = None) -> dict[str, str]:
     s.node("edge-lyon-2", seen=7, state="draining", tags={"client": "acme"})
     s.node("edge-oslo-3", seen=5400, status="offline", tags={"region": "eu"})
     s.node("legacy-box", seen=95, wire=1, generation="D", runner_version=None, slots=1)
-    s.node("odd\u202enode", seen=9, tags={"note": HOSTILE})
+    if unruly:
+        s.node("odd\u202enode", seen=9, tags={"note": HOSTILE})
     named = _finished(s, berlin, cloud)
-    named |= _running(s, berlin, cloud)
+    named |= _running(s, berlin, cloud, HOSTILE if unruly else "Draft the release notes")
     named |= _waiting(s)
     db.execute("COMMIT")
     return named
@@ -147,12 +148,12 @@ def _returned(s: Seeder, task_id: str) -> None:
         )
 
 
-def _running(s: Seeder, berlin: str, cloud: str) -> dict[str, str]:
+def _running(s: Seeder, berlin: str, cloud: str, prompt: str) -> dict[str, str]:
     first = s.task("Compare the two contracts in the attached folder", age=260, title="Contract comparison")
     s.start(first, berlin, ago=250, progress=65, message="Clause 14 of 22: payment terms differ")
-    hostile = s.task(HOSTILE, age=130)
-    s.start(hostile, cloud, ago=120, progress=10, message=HOSTILE)
-    s.event(hostile, 60, "agent_running", "agent", status="running", progress=10, message=HOSTILE, seq=1)
+    hostile = s.task(prompt, age=130)
+    s.start(hostile, cloud, ago=120, progress=10, message=prompt)
+    s.event(hostile, 60, "agent_running", "agent", status="running", progress=10, message=prompt, seq=1)
     return {"running": first, "hostile": hostile}
 
 
