@@ -1,0 +1,211 @@
+"""One attempt, from its files to its verdict, on a thread of its own. It knows no transport of assignments."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from qb.client import ClientError, QbClient, Refused
+from qb.contract.states import Reason
+from qb.contract.tasks import StatusReport
+from remote_runner import verdict
+from remote_runner.backoff import Backoff
+from remote_runner.config import Config
+from remote_runner.container import Container, Stopped
+from remote_runner.download import download
+from remote_runner.engine import Engine
+from remote_runner.journal import Journal
+from remote_runner.launch import container_spec
+from remote_runner.membership import Membership
+from remote_runner.output import OutputPump
+from remote_runner.records import Entry, Key, Phase
+from remote_runner.workspace import Workspace
+
+DOWNLOAD_PATIENCE = 600.0
+LONGEST_WAIT = 15.0
+log = structlog.get_logger()
+_T = TypeVar("_T")
+
+
+class Dropped(Exception):
+    """The orchestrator gives no permit: the attempt is not ours any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every attempt works with."""
+
+    config: Config
+    client: QbClient
+    membership: Membership
+    journal: Journal
+    engine: Engine
+    workspace: Workspace
+    logs: Path
+    runner_id: str
+    boot_id: str
+    limits_work: bool
+    stop: threading.Event
+    outbox_filled: Callable[[], None]
+
+    def log_path(self, key: Key) -> Path:
+        """Where conmon writes the attempt's output."""
+        return self.logs / f"{key.container}.log"
+
+    def pid_path(self, key: Key) -> Path:
+        """Where conmon writes its process id."""
+        return self.logs / f"{key.container}.pid"
+
+
+class Attempt:
+    """Runs what `entry` names, from the phase it had reached."""
+
+    def __init__(self, entry: Entry, tools: Tools) -> None:
+        self.key = entry.key
+        self._entry = entry
+        self._tools = tools
+        self._cancelled = threading.Event()
+        if entry.cancelled:
+            self._cancelled.set()
+        self._container = Container(tools.engine, entry.key.container, tools.pid_path(entry.key), tools.stop)
+        self._output = OutputPump(
+            entry, tools.log_path(entry.key), tools.journal, tools.config.spool_limit, tools.outbox_filled
+        )
+        self._log = log.bind(task=entry.key.task_id, attempt=entry.key.attempt)
+
+    def cancel(self) -> None:
+        """Stop it, and say so in the verdict."""
+        if not self._cancelled.is_set():
+            self._log.info("to be cancelled")
+            self._tools.journal.cancel(self.key)
+            self._cancelled.set()
+
+    def run(self) -> None:
+        """See the attempt through to a verdict in the outbox. Raises Stopped or Dropped."""
+        try:
+            report = self._through()
+        except verdict.Failure as failure:
+            report = verdict.failed(self.key, failure.reason, failure.message)
+        finally:
+            self._output.close()
+        if report.reason is Reason.CANCELLED_BY_OPERATOR:
+            self._container.remove()
+        self._tools.journal.finish(self.key, self._artifacts(), report)
+        self._tools.outbox_filled()
+        self._log.info("ended", status=report.status, reason=report.reason, exit_code=report.exit_code)
+
+    def _through(self) -> StatusReport:
+        if self._entry.phase in (Phase.INTENT, Phase.PERMITTED):
+            self._prepare()
+            self._launch()
+        elif self._entry.boot_id != self._tools.boot_id:
+            self._output.drain()
+            raise verdict.Failure(Reason.NODE_REBOOTED, "the node was started anew while the container ran")
+        else:
+            state = self._container.state()
+            self._log.info("taken up again", container=state.status if state else "gone")
+            if state and state.created and not self._cancelled.is_set():
+                self._container.start()
+        return self._see_through()
+
+    def _prepare(self) -> None:
+        assignment, tools = self._entry.assignment, self._tools
+        if assignment.limits and not tools.limits_work:
+            raise verdict.Failure(
+                Reason.REFUSED_BY_NODE, "the task asks for limits, and cgroups do not work on this node"
+            )
+        try:
+            tools.workspace.prepare(self.key.short)
+        except OSError as error:
+            message = f"cannot make the task's folder in {tools.workspace.home}: {error.strerror or error}"
+            raise verdict.Failure(Reason.LAUNCH_FAILED, message) from error
+        if assignment.files:
+            self._patiently(
+                lambda: download(tools.client, assignment, tools.workspace, self.key.short),
+                DOWNLOAD_PATIENCE,
+            )
+
+    def _launch(self) -> None:
+        journal, tools = self._tools.journal, self._tools
+        try:
+            spec = container_spec(
+                self._entry.assignment,
+                self.key,
+                tools.config,
+                tools.workspace,
+                tools.runner_id,
+                tools.log_path(self.key),
+            )
+        except (OSError, UnicodeError) as error:
+            message = f"cannot read {tools.config.env_file}: {error}"
+            raise verdict.Failure(Reason.LAUNCH_FAILED, message) from error
+        self._ask_permit()
+        journal.advance(self.key, Phase.PERMITTED)
+        self._container.create(spec)
+        self._stop_if_cancelled()
+        journal.advance(self.key, Phase.STARTED)
+        self._container.start()
+        self._log.info("started", container=self.key.container)
+
+    def _ask_permit(self) -> None:
+        request = verdict.permit_request(self.key)
+        try:
+            task = self._patiently(lambda: self._tools.client.report_status(request))
+        except Refused as error:
+            raise Dropped(error.detail) from error
+        if task.cancel_requested:
+            self.cancel()
+        self._stop_if_cancelled()
+
+    def _see_through(self) -> StatusReport:
+        state = self._container.follow(self._output.pump, self._cancelled)
+        if self._cancelled.is_set():
+            self._container.end(self._tools.config.stop_grace)
+            state = self._container.state() or state
+        self._output.drain()
+        if self._cancelled.is_set():
+            message = "the container was stopped and removed"
+            code = state.exit_code if state else None
+            return verdict.failed(self.key, Reason.CANCELLED_BY_OPERATOR, message, code)
+        if state is None:
+            message = "the container is gone: something other than this runner removed it"
+            raise verdict.Failure(Reason.LAUNCH_FAILED, message)
+        return verdict.of_exit(self.key, self._entry.assignment, state)
+
+    def _artifacts(self) -> list[tuple[str, str]]:
+        try:
+            return self._tools.workspace.artifacts(self.key.short)
+        except OSError as error:
+            self._log.warning("cannot read the task's out folder", error=str(error))
+            return []
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise verdict.Failure(Reason.CANCELLED_BY_OPERATOR, "cancelled before the container was started")
+
+    def _patiently(self, call: Callable[[], _T], patience: float = float("inf")) -> _T:
+        """Call until there is an answer. Raises Refused when it is no, Failure when patience ends."""
+        backoff = Backoff(min(LONGEST_WAIT, self._tools.config.poll_interval))
+        since, told = time.monotonic(), ""
+        while True:
+            if self._tools.stop.is_set():
+                raise Stopped
+            self._stop_if_cancelled()
+            key = self._tools.membership.key
+            try:
+                return call()
+            except ClientError as error:
+                if isinstance(error, Refused) and error.status == 401:
+                    self._tools.membership.renew(key)
+                elif isinstance(error, Refused) and not error.transient:
+                    raise
+                if str(error) != told:
+                    told = str(error)
+                    self._log.warning("the orchestrator does not answer; trying again", error=told)
+            if time.monotonic() - since > patience:
+                raise verdict.Failure(Reason.FILE_UNAVAILABLE, told)
+            self._tools.stop.wait(backoff.next())

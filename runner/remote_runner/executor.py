@@ -1,0 +1,125 @@
+"""Runs attempts, a thread each, and takes them up again after a restart. It knows no transport."""
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import structlog
+
+from qb.contract.states import Reason
+from remote_runner import verdict
+from remote_runner.attempt import Attempt, Dropped, Tools
+from remote_runner.container import Stopped
+from remote_runner.engine import EngineError, EngineUnavailable
+from remote_runner.launch import LABEL_ATTEMPT, LABEL_RUNNER, LABEL_TASK
+from remote_runner.records import Entry, Key, Phase
+
+log = structlog.get_logger()
+
+
+class Executor:
+    """Runs at most `slots` attempts at a time. Thread-safe."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._slots = tools.config.slots
+        self._change = threading.Condition()
+        self._running: dict[Key, tuple[Attempt, threading.Thread]] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether another attempt may begin."""
+        with self._change:
+            return len(self._running) < self._slots
+
+    def wait_free(self, timeout: float) -> bool:
+        """Wait for a free slot."""
+        with self._change:
+            return self._change.wait_for(lambda: len(self._running) < self._slots, timeout)
+
+    def run(self, entry: Entry) -> None:
+        """Begin, or take up, a journalled attempt."""
+        attempt = Attempt(entry, self._tools)
+        name = entry.key.container
+        thread = threading.Thread(target=self._see_through, args=(attempt,), name=name, daemon=True)
+        with self._change:
+            self._running[entry.key] = (attempt, thread)
+        thread.start()
+
+    def cancel(self, key: Key) -> None:
+        """Stop an attempt; one that has ended is left as it is."""
+        with self._change:
+            attempt, _ = self._running.get(key, (None, None))
+        if attempt:
+            attempt.cancel()
+
+    def recover(self) -> None:
+        """Take up what an earlier runner of this state directory left."""
+        try:
+            self._sweep()
+        except (EngineError, EngineUnavailable) as error:
+            log.warning("cannot look for containers that were left over", error=str(error))
+        for entry in self._tools.journal.unsettled():
+            if entry.phase is not Phase.EXITED:
+                self.run(entry)
+
+    def settled(self, key: Key) -> None:
+        """The orchestrator has taken the verdict: remove the container and everything of the attempt's."""
+        try:
+            self._tools.engine.remove(key.container)
+        except (EngineError, EngineUnavailable) as error:
+            log.warning("a container stays until the next start", container=key.container, error=str(error))
+        for path in (self._tools.log_path(key), self._tools.pid_path(key)):
+            _unlink(path)
+        try:
+            self._tools.workspace.remove(key.short)
+        except OSError as error:
+            log.warning("cannot remove the task's folder", task=key.task_id, error=str(error))
+
+    def join(self, seconds: float) -> None:
+        """After the stop event: give the threads so long to let go. Containers go on."""
+        deadline = time.monotonic() + seconds
+        with self._change:
+            threads = [thread for _, thread in self._running.values()]
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _see_through(self, attempt: Attempt) -> None:
+        key = attempt.key
+        try:
+            attempt.run()
+        except Stopped:
+            log.info("left to run", task=key.task_id, attempt=key.attempt)
+        except Dropped as dropped:
+            log.warning("dropped: no permit to start", task=key.task_id, attempt=key.attempt, why=str(dropped))
+            self._tools.journal.settle(key)
+            self.settled(key)
+        except Exception as error:  # noqa: BLE001  a thread's outermost frame: an attempt must not end without a verdict
+            self._broken(key, error)
+        finally:
+            with self._change:
+                self._running.pop(key, None)
+                self._change.notify_all()
+
+    def _broken(self, key: Key, error: Exception) -> None:
+        if self._tools.stop.is_set():
+            return
+        log.error("the runner failed", task=key.task_id, attempt=key.attempt, exc_info=error)
+        with contextlib.suppress(EngineError, EngineUnavailable):
+            self._tools.engine.remove(key.container)
+        message = f"the runner failed: {type(error).__name__}: {error}"
+        self._tools.journal.finish(key, (), verdict.failed(key, Reason.LAUNCH_FAILED, message))
+        self._tools.outbox_filled()
+
+    def _sweep(self) -> None:
+        for name, labels in self._tools.engine.labelled(f"{LABEL_RUNNER}={self._tools.runner_id}"):
+            key = Key(labels.get(LABEL_TASK, ""), int(labels.get(LABEL_ATTEMPT, "0")))
+            if self._tools.journal.phase(key) is Phase.REPORTED:
+                log.info("removing a container whose verdict was taken", container=name)
+                self._tools.engine.remove(name)
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

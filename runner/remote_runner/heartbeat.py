@@ -1,0 +1,58 @@
+"""Tells the orchestrator every few seconds what this node holds, and hears what to cancel."""
+
+import os
+import shutil
+import time
+
+import structlog
+
+from qb.client import ClientError, Refused
+from qb.contract.nodes import Heartbeat, HeartbeatReply, Held
+from qb.contract.states import NodeStatus
+from remote_runner.attempt import Tools
+from remote_runner.executor import Executor
+from remote_runner.intake import Intake
+from remote_runner.records import Key
+
+BEATS_IN_LEASE = 4
+log = structlog.get_logger()
+
+
+def beat(tools: Tools, executor: Executor, intake: Intake) -> None:
+    """Send heartbeats until told to stop, four in each lease at least."""
+    told, interval = "", tools.config.heartbeat_interval
+    while not tools.stop.is_set():
+        begun = time.monotonic()
+        used = tools.membership.key
+        try:
+            reply = tools.client.heartbeat(_said(tools))
+        except ClientError as error:
+            if isinstance(error, Refused) and error.status == 401:
+                tools.membership.renew(used)
+            if str(error) != told:
+                told = str(error)
+                log.warning("no answer to the heartbeat", error=told)
+        else:
+            told = ""
+            _obey(reply, executor, intake)
+            interval = min(tools.config.heartbeat_interval, max(0.2, reply.lease_seconds / BEATS_IN_LEASE))
+        tools.stop.wait(max(0.0, interval - (time.monotonic() - begun)))
+
+
+def _said(tools: Tools) -> Heartbeat:
+    held = tools.journal.held()
+    return Heartbeat(
+        status=NodeStatus.BUSY if held else NodeStatus.IDLE,
+        current_task_id=held[0].task_id if held else None,
+        running=[Held(task_id=key.task_id, attempt=key.attempt) for key in held],
+        load=os.getloadavg()[0],
+        disk_free=shutil.disk_usage(tools.logs).free,
+    )
+
+
+def _obey(reply: HeartbeatReply, executor: Executor, intake: Intake) -> None:
+    for each in reply.cancel:
+        executor.cancel(Key(each.task_id, each.attempt))
+    if reply.drain != intake.draining.is_set():
+        log.info("draining" if reply.drain else "taking tasks again")
+        (intake.draining.set if reply.drain else intake.draining.clear)()

@@ -1,0 +1,190 @@
+"""What this runner has promised and done, on disk before it is done: attempts, and the outbox of reports.
+
+One connection, shared under a lock; every commit is fsynced, so a runner killed at any instruction finds
+here what it must go on with.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qb.contract.tasks import Assignment, OutputChunk, StatusReport
+from remote_runner.records import Entry, Key, Kind, Letter, Phase, Piece
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS attempts(
+  task_id TEXT NOT NULL, attempt INTEGER NOT NULL, phase TEXT NOT NULL, assignment TEXT NOT NULL,
+  boot_id TEXT NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0, position TEXT NOT NULL DEFAULT '',
+  output_seq INTEGER NOT NULL DEFAULT 0, changed_at REAL NOT NULL, PRIMARY KEY(task_id, attempt));
+CREATE TABLE IF NOT EXISTS outbox(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL, attempt INTEGER NOT NULL,
+  kind TEXT NOT NULL, body TEXT NOT NULL, size INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS outbox_of_attempt ON outbox(task_id, attempt, id);
+"""
+KEEP_SECONDS = 30 * 24 * 3600
+"""How long a settled attempt is remembered, so that a late redelivery is known for a duplicate."""
+
+
+class Journal:
+    """The journal at `path`. Thread-safe."""
+
+    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        path.touch(mode=0o600, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA cache_size=-512")
+        self._db.executescript(SCHEMA)
+        old = now() - KEEP_SECONDS
+        self._db.execute("DELETE FROM attempts WHERE phase = ? AND changed_at < ?", (Phase.REPORTED, old))
+        (self._spooled,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM outbox").fetchone()
+
+    def close(self) -> None:
+        """Close the file; a thread that still writes gets sqlite3.ProgrammingError."""
+        with self._lock:
+            self._db.close()
+
+    @property
+    def spooled(self) -> int:
+        """Bytes of output that wait to be sent."""
+        return int(self._spooled)
+
+    def intend(self, assignment: Assignment, boot_id: str) -> bool:
+        """Record that this attempt will be run; False when it is known already."""
+        row = (
+            assignment.task_id,
+            assignment.attempt,
+            Phase.INTENT,
+            assignment.model_dump_json(exclude_none=True),
+            boot_id,
+            self._now(),
+        )
+        with self._change() as db:
+            sql = (
+                "INSERT OR IGNORE INTO attempts(task_id, attempt, phase, assignment, boot_id, changed_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)"
+            )
+            return db.execute(sql, row).rowcount == 1
+
+    def phase(self, key: Key) -> Phase | None:
+        """How far the attempt has come; None when it was never here."""
+        sql = "SELECT phase FROM attempts WHERE task_id = ? AND attempt = ?"
+        row = self._all(sql, (key.task_id, key.attempt))
+        return Phase(row[0][0]) if row else None
+
+    def advance(self, key: Key, phase: Phase) -> None:
+        """Record the step that is about to be taken."""
+        sql = "UPDATE attempts SET phase = ?, changed_at = ? WHERE task_id = ? AND attempt = ?"
+        with self._change() as db:
+            db.execute(sql, (phase, self._now(), key.task_id, key.attempt))
+
+    def cancel(self, key: Key) -> None:
+        """Record that the operator wants this attempt stopped."""
+        sql = "UPDATE attempts SET cancelled = 1 WHERE task_id = ? AND attempt = ?"
+        with self._change() as db:
+            db.execute(sql, (key.task_id, key.attempt))
+
+    def unsettled(self) -> list[Entry]:
+        """Every attempt whose verdict the orchestrator has not taken, oldest first."""
+        sql = (
+            "SELECT task_id, attempt, phase, assignment, boot_id, cancelled, position FROM attempts "
+            "WHERE phase != ? ORDER BY changed_at"
+        )
+        return [
+            Entry(
+                Key(row[0], row[1]), Phase(row[2]), Assignment.model_validate_json(row[3]), row[4], bool(row[5]), row[6]
+            )
+            for row in self._all(sql, (Phase.REPORTED,))
+        ]
+
+    def held(self) -> list[Key]:
+        """The attempts this node answers for."""
+        sql = "SELECT task_id, attempt FROM attempts WHERE phase != ? ORDER BY changed_at LIMIT 256"
+        return [Key(*row) for row in self._all(sql, (Phase.REPORTED,))]
+
+    def spool(self, key: Key, pieces: Sequence[Piece], position: str) -> None:
+        """Number the pieces, put them in the outbox and record how far the log was read, all or nothing."""
+        with self._change() as db:
+            sql = "SELECT output_seq FROM attempts WHERE task_id = ? AND attempt = ?"
+            (seq,) = db.execute(sql, (key.task_id, key.attempt)).fetchone()
+            for number, piece in enumerate(pieces, seq + 1):
+                chunk = OutputChunk(seq=number, stream=piece.stream, at=piece.at, text=piece.text)
+                self._post(db, key, Kind.OUTPUT, chunk.model_dump_json())
+            db.execute(
+                "UPDATE attempts SET position = ?, output_seq = ? WHERE task_id = ? AND attempt = ?",
+                (position, seq + len(pieces), key.task_id, key.attempt),
+            )
+
+    def finish(self, key: Key, artifacts: Iterable[tuple[str, str]], report: StatusReport) -> None:
+        """Record the exit, and what is to be sent for it: artifacts (path, name), then the verdict."""
+        with self._change() as db:
+            for path, name in artifacts:
+                self._post(db, key, Kind.ARTIFACT, json.dumps([path, name]))
+            self._post(db, key, Kind.VERDICT, report.model_dump_json(exclude_none=True))
+            db.execute(
+                "UPDATE attempts SET phase = ?, changed_at = ? WHERE task_id = ? AND attempt = ?",
+                (Phase.EXITED, self._now(), key.task_id, key.attempt),
+            )
+
+    def settle(self, key: Key) -> None:
+        """The attempt is over for the orchestrator: nothing of it is sent any more, its secrets are wiped."""
+        with self._change() as db:
+            (size,) = db.execute(
+                "SELECT coalesce(sum(size), 0) FROM outbox WHERE task_id = ? AND attempt = ?",
+                (key.task_id, key.attempt),
+            ).fetchone()
+            db.execute("DELETE FROM outbox WHERE task_id = ? AND attempt = ?", (key.task_id, key.attempt))
+            db.execute(
+                "UPDATE attempts SET phase = ?, assignment = '', changed_at = ? WHERE task_id = ? AND attempt = ?",
+                (Phase.REPORTED, self._now(), key.task_id, key.attempt),
+            )
+            self._spooled -= size
+
+    def senders(self) -> list[Key]:
+        """The attempts with something to send, the longest waiting first."""
+        sql = "SELECT task_id, attempt FROM outbox GROUP BY task_id, attempt ORDER BY min(id)"
+        return [Key(*row) for row in self._all(sql, ())]
+
+    def letters(self, key: Key, *, most: int = 200) -> list[Letter]:
+        """The attempt's first letters, in the order they must go."""
+        sql = "SELECT id, kind, body, size FROM outbox WHERE task_id = ? AND attempt = ? ORDER BY id LIMIT ?"
+        rows = self._all(sql, (key.task_id, key.attempt, most))
+        return [Letter(row[0], key, Kind(row[1]), row[2], row[3]) for row in rows]
+
+    def sent(self, letters: Sequence[Letter]) -> None:
+        """These need not be sent again."""
+        with self._change() as db:
+            db.executemany("DELETE FROM outbox WHERE id = ?", [(letter.id,) for letter in letters])
+            self._spooled -= sum(letter.size for letter in letters)
+
+    def _post(self, db: sqlite3.Connection, key: Key, kind: Kind, body: str) -> None:
+        size = len(body)
+        db.execute(
+            "INSERT INTO outbox(task_id, attempt, kind, body, size) VALUES (?, ?, ?, ?, ?)",
+            (key.task_id, key.attempt, kind, body, size),
+        )
+        self._spooled += size
+
+    def _all(self, sql: str, values: Sequence[object]) -> list[Any]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            before = self._spooled
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                self._spooled = before
+                raise
+            self._db.execute("COMMIT")
