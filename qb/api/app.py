@@ -3,17 +3,23 @@
 from qb.api.asgi import Api
 from qb.api.auth import Responder, add_routes
 from qb.api.errors import handle_errors
+from qb.api.files import Artifacts, Downloads, Uploads
 from qb.api.health import DashboardResource, HealthResource, ReadyResource, VersionResource
 from qb.api.lifespan import Background, Lifespan
 from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
+from qb.api.output import SessionLogs, TaskOutput
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
+from qb.service.blobs import Blobs
 from qb.service.core import Core, Settings
 from qb.service.dispatch import Dispatch
+from qb.service.files import Files
 from qb.service.fleet import Fleet, load
+from qb.service.output import Output
 from qb.service.reports import Reports
 from qb.service.scheduler import Scheduler
 from qb.service.tasks import Tasks as TaskService
+from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters
 
 
@@ -25,12 +31,25 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     registry, waiters = await load(core), Waiters()
     fleet = Fleet(core, registry, waiters)
     task_service = TaskService(core, waiters)
+    blobs = Blobs(core.settings.blobs)
+    blobs.open()
+    files = Files(core, registry, blobs)
+    artifacts, output, logs = Artifacts(files), TaskOutput(core, Output(core, registry)), SessionLogs(Transcripts(core))
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
         "heartbeat": Heartbeats(fleet).on_post,
         "poll": Polling(Dispatch(core, registry, waiters)).on_get,
         "report_status": StatusReports(Reports(core, registry, waiters)).on_post,
+        "download_file": Downloads(files).on_get,
+        "upload": Uploads(files).on_post,
+        "put_artifact": artifacts.on_put,
+        "list_artifacts": artifacts.on_get,
+        "get_artifact": artifacts.on_get_one,
+        "report_output": output.on_post,
+        "task_output": output.on_get,
+        "report_session": logs.on_post,
+        "show_logs": logs.on_get,
         "create_task": task.on_post,
         "list_tasks": task.on_get,
         "show_task": task.on_get_one,

@@ -132,7 +132,7 @@ def _url(settings: ServeSettings, port: int) -> str:
     if settings.url:
         return settings.url.rstrip("/")
     host = settings.hosts[0]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
+    if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

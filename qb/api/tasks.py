@@ -59,7 +59,7 @@ class TaskEvents:
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
         """The task's history."""
-        if req.client_accepts("text/event-stream") and "text/event-stream" in (req.accept or ""):
+        if sse.wanted(req):
             await self._service.one(req.context.identity, task_id)
 
             def fetch(db: sqlite3.Connection, after: int) -> list[tuple[int, bytes]]:

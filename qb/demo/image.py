@@ -1,0 +1,143 @@
+"""Build the demo agent's image, from a registry's Python where one answers, else from a debootstrap base."""
+
+import hashlib
+import os
+import re
+import shutil
+import ssl
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from qb.demo.checkout import HERE, root
+from qb.demo.command import attempt, run
+from qb.demo.errors import DemoError
+
+IMAGE = "localhost/qb-demo-agent:latest"
+BASE = "localhost/qb-debian-base:latest"
+REGISTRY_BASE = "docker.io/library/python:3-slim"
+LABEL = "qb.inputs"
+REGISTRY_SECONDS = 15
+IN_CONTAINER_CA = "/etc/ssl/certs/ca-certificates.crt"
+PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+Say = Callable[[str], None]
+
+
+def build(say: Say) -> str:
+    """The image's name; built only when what goes into it has changed. Raises DemoError."""
+    inputs = _fingerprint()
+    status, label, _ = attempt(
+        ["podman", "image", "inspect", IMAGE, "--format", f'{{{{index .Labels "{LABEL}"}}}}'], timeout=60
+    )
+    if status == 0 and label.strip() == inputs:
+        say("the demo agent's image is up to date")
+        return IMAGE
+    base = _base(say)
+    say(f"building the demo agent's image from {base}")
+    with tempfile.TemporaryDirectory(prefix="qb-image-") as folder:
+        context = Path(folder)
+        _fill(context)
+        run(_build_command(context, base, inputs), timeout=900, what="building the demo agent's image")
+    return IMAGE
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_inputs()):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _inputs() -> Iterator[Path]:
+    top = root()
+    yield top / "pyproject.toml"
+    yield from (HERE / "agent").glob("[!_.]*")
+    for folder in ("qb/contract", "qb/client", "mcp_status"):
+        yield from (top / folder).rglob("*.py")
+
+
+def _fill(context: Path) -> None:
+    for path in (HERE / "agent").glob("[!_.]*"):
+        if path.is_file():
+            shutil.copy(path, context)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    wheel = [*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(context), str(root())]
+    run(wheel, timeout=180, what="building the wheel")
+
+
+def _build_command(context: Path, base: str, inputs: str) -> list[str]:
+    command = ["podman", "build", "--quiet", "--tag", IMAGE, "--label", f"{LABEL}={inputs}"]
+    command += ["--build-arg", f"BASE={base}"]
+    authority = _certificates()
+    if authority is not None:
+        command += ["--volume", f"{authority}:{IN_CONTAINER_CA}:ro", "--env", f"PIP_CERT={IN_CONTAINER_CA}"]
+    for name in PASSED_ON:
+        if os.environ.get(name):
+            command += ["--env", f"{name}={os.environ[name]}"]
+    return [*command, "--file", str(context / "Containerfile"), str(context)]
+
+
+def _certificates() -> Path | None:
+    """The machine's own CA bundle: pip in the container must trust what pip outside trusts."""
+    for name in (os.environ.get("PIP_CERT"), os.environ.get("SSL_CERT_FILE"), IN_CONTAINER_CA):
+        if name and Path(name).is_file():
+            return Path(name)
+    found = ssl.get_default_verify_paths().cafile
+    return Path(found) if found else None
+
+
+def _base(say: Say) -> str:
+    exists, _, _ = attempt(["podman", "image", "exists", BASE], timeout=60)
+    if exists == 0:
+        return BASE
+    pulled, _, _ = attempt(["podman", "pull", "--quiet", REGISTRY_BASE], timeout=REGISTRY_SECONDS)
+    if pulled == 0:
+        return REGISTRY_BASE
+    say("no container registry answers: making a Debian base with debootstrap (about a minute)")
+    _debootstrap()
+    return BASE
+
+
+def _debootstrap() -> None:
+    if os.geteuid() != 0:
+        raise DemoError(
+            f"no registry answers for {REGISTRY_BASE}, and a base without one needs root: run `make demo` as root, "
+            f"or load an image named {BASE} with python3-venv"
+        )
+    if shutil.which("debootstrap") is None:
+        env = {"DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "update", "-qq"], timeout=300, what="apt-get update", env=env)
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap"]
+        run(install, timeout=300, what="installing debootstrap", env=env)
+    with tempfile.TemporaryDirectory(prefix="qb-base-", dir="/var/tmp") as folder:
+        rootfs, archive = Path(folder) / "root", Path(folder) / "base.tar"
+        run(
+            [
+                "debootstrap",
+                "--variant=minbase",
+                "--include=python3,python3-venv,ca-certificates",
+                "bookworm",
+                str(rootfs),
+                *_mirror(),
+            ],
+            timeout=600,
+            what="debootstrap",
+        )
+        run(["tar", "-C", str(rootfs), "-cf", str(archive), "."], timeout=120, what="packing the base")
+        run(["podman", "import", "--quiet", str(archive), BASE], timeout=180, what="importing the base")
+
+
+def _mirror() -> list[str]:
+    """The mirror that this machine's own apt uses; debootstrap's default when it names none."""
+    sources = Path("/etc/apt/sources.list.d/debian.sources")
+    if sources.is_file():
+        found = re.search(r"^URIs:\s*(\S+)", sources.read_text("utf-8"), re.MULTILINE)
+        if found:
+            return [found[1]]
+    classic = Path("/etc/apt/sources.list")
+    if classic.is_file():
+        found = re.search(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)", classic.read_text("utf-8"), re.MULTILINE)
+        if found:
+            return [found[1]]
+    return []

@@ -1,0 +1,67 @@
+"""Takes in what containers print, and gives it out."""
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from qb.contract.tasks import OutputBatch
+from qb.domain.errors import NotFound, StaleAttempt
+from qb.domain.times import after as later
+from qb.service.core import Core
+from qb.service.credentials import Identity
+from qb.service.registry import Registry
+from qb.service.reports import attempt_of
+from qb.store import claims, output, tasks
+
+
+class Output:
+    """Use cases about output."""
+
+    def __init__(self, core: Core, registry: Registry) -> None:
+        self._core = core
+        self._registry = registry
+
+    async def take(self, identity: Identity, task_id: str, body: OutputBatch) -> dict[str, int]:
+        """Store the chunks that follow what is there; returns OutputAccepted.
+
+        A chunk that is there already changes nothing, and one after a gap is not taken: `accepted_to` says where to
+        go on. Raises NotFound for a foreign task and StaleAttempt for an older attempt.
+        """
+        now = self._core.clock()
+        accepted = await self._core.writer.run(lambda db: self._take(db, identity, task_id, body, now))
+        self._core.hub.publish(task_id)
+        return {"accepted_to": accepted}
+
+    def _take(self, db: sqlite3.Connection, identity: Identity, task_id: str, body: OutputBatch, now: datetime) -> int:
+        attempt = attempt_of(db, identity, task_id, body.attempt)
+        row = tasks.get(db, task_id)
+        if row is None:
+            raise NotFound(f"no task {task_id}")
+        if attempt != row["attempt"]:
+            raise StaleAttempt(f"attempt {attempt} of task {task_id} is over: its output is not wanted any more")
+        member = self._registry.members.get(identity.node_id or "")
+        if member is not None:
+            claims.renew(db, task_id, attempt, lease=later(now, member.lease))
+        have = output.last_seq(db, task_id, attempt)
+        fresh = []
+        for chunk in sorted(body.chunks, key=lambda each: each.seq):
+            if chunk.seq == have + 1:
+                have += 1
+                fresh.append((chunk.seq, str(chunk.stream), chunk.at, chunk.text))
+        output.add(db, task_id, attempt, fresh)
+        return have
+
+    async def page(self, task_id: str, *, after: int, limit: int) -> list[dict[str, Any]]:
+        """A page of the task's output. Raises NotFound."""
+
+        def read(db: sqlite3.Connection) -> list[dict[str, Any]]:
+            if tasks.get(db, task_id) is None:
+                raise NotFound(f"no task {task_id}")
+            return output.page(db, task_id, after=after, limit=limit)
+
+        return await self._core.readers.run(read)
+
+
+def output_rows(db: sqlite3.Connection, task_id: str, after: int) -> list[dict[str, Any]]:
+    """A page of the task's output for a stream."""
+    return output.page(db, task_id, after=after, limit=500)

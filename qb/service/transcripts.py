@@ -1,0 +1,97 @@
+"""POST /logs: the agent's Crush sessions, kept with their task."""
+
+import sqlite3
+from typing import Any
+
+from qb.contract.logs import Session, SessionUpload
+from qb.contract.routes import Caller
+from qb.contract.states import Reporter
+from qb.domain.errors import Invalid, NotFound
+from qb.domain.times import iso, parse
+from qb.service.core import Core
+from qb.service.credentials import Identity
+from qb.service.reports import attempt_of
+from qb.store import events, tasks, transcripts
+
+MILLISECONDS = 10**11
+"""A time above this is in milliseconds: in seconds it would be after the year 5000."""
+
+
+class Transcripts:
+    """Use cases about transcripts."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def take(self, identity: Identity, body: SessionUpload) -> dict[str, Any]:
+        """Keep a session, before or after the task's end; returns StoredSession without its messages.
+
+        One that is older than the task is marked stale and counts no cost; none is refused.
+        """
+        if body.task is None:
+            raise Invalid("task_id is missing: name the task that the session belongs to")
+        task_id, session = body.task, body.session
+        messages = [
+            (each.id, each.role, each.content, each.model, each.provider, each.created_at, each.finished_at)
+            for each in session.messages
+        ]
+        now = iso(self._core.clock())
+
+        def work(db: sqlite3.Connection) -> dict[str, Any]:
+            attempt = attempt_of(db, identity, task_id, body.attempt)
+            row = tasks.get(db, task_id)
+            if row is None:
+                raise NotFound(f"no task {task_id}")
+            stored = _stored(session, task_id, attempt, _stale(session, row["created_at"]), now)
+            transcripts.put(db, stored, messages)
+            events.add(
+                db,
+                task_id=task_id,
+                attempt=attempt,
+                at=now,
+                kind="session",
+                source=Reporter.AGENT if identity.caller is Caller.AGENT else Reporter.RUNNER,
+                node_id=identity.node_id,
+                message=session.title,
+                detail={"session": session.id, "messages": len(messages)},
+            )
+            return stored
+
+        stored = await self._core.writer.run(work)
+        self._core.hub.publish(task_id)
+        return {key: value for key, value in stored.items() if key != "attempt"}
+
+    async def show(self, task_id: str) -> list[dict[str, Any]]:
+        """The task's sessions with their messages. Raises NotFound."""
+
+        def read(db: sqlite3.Connection) -> list[dict[str, Any]]:
+            if tasks.get(db, task_id) is None:
+                raise NotFound(f"no task {task_id}")
+            return transcripts.sessions(db, task_id)
+
+        return await self._core.readers.run(read)
+
+
+def _stored(session: Session, task_id: str, attempt: int, stale: bool, now: str) -> dict[str, Any]:
+    return {
+        "task_id": task_id,
+        "id": session.id,
+        "attempt": attempt,
+        "title": session.title,
+        "prompt_tokens": session.prompt_tokens or 0,
+        "completion_tokens": session.completion_tokens or 0,
+        "cost": session.cost or 0.0,
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+        "message_count": len(session.messages),
+        "stale": stale,
+        "received_at": now,
+    }
+
+
+def _stale(session: Session, task_created_at: str) -> bool:
+    newest = session.updated_at or session.created_at
+    if newest is None:
+        return False
+    seconds = newest / 1000 if newest > MILLISECONDS else newest
+    return seconds < int(parse(task_created_at).timestamp())

@@ -1,0 +1,71 @@
+"""Uploads, the files of tasks and the artifacts that they leave: names and checksums; the bytes are blobs on disk."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_ADD_UPLOAD = """
+INSERT INTO uploads (filename, original_name, checksum, size, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_UPLOAD = "SELECT * FROM uploads WHERE filename = ?"
+_ADD_FILE = "INSERT INTO task_files (task_id, name, position, checksum, size) VALUES (?, ?, ?, ?, ?)"
+_LIVE_FILE = """
+SELECT f.name, f.checksum, f.size FROM tasks t JOIN task_files f ON f.task_id = t.id
+WHERE t.assigned_node_id = ? AND t.lease_expires_at IS NOT NULL AND f.name = ? ORDER BY t.assigned_at DESC LIMIT 1
+"""
+_PUT_ARTIFACT = """
+INSERT INTO artifacts (task_id, name, attempt, checksum, size, created_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (task_id, name) DO UPDATE SET
+    attempt = excluded.attempt, checksum = excluded.checksum, size = excluded.size, created_at = excluded.created_at
+"""
+_ARTIFACTS = "SELECT name, size, checksum, created_at, attempt FROM artifacts WHERE task_id = ? ORDER BY name"
+_ARTIFACT = "SELECT name, checksum, size FROM artifacts WHERE task_id = ? AND name = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A name and the blob it stands for; `checksum` is SHA-256 in lower-case hex, `size` in bytes."""
+
+    name: str
+    checksum: str
+    size: int
+
+
+def add_upload(db: sqlite3.Connection, filename: str, file: StoredFile, *, by: str, now: str) -> None:
+    """Remember an upload under the name by which tasks will ask for it."""
+    db.execute(_ADD_UPLOAD, (filename, file.name, file.checksum, file.size, by, now))
+
+
+def upload(db: sqlite3.Connection, filename: str) -> StoredFile | None:
+    """The upload of that name, under its own name, or None."""
+    row = db.execute(_UPLOAD, (filename,)).fetchone()
+    return None if row is None else StoredFile(row["original_name"], row["checksum"], row["size"])
+
+
+def add_task_files(db: sqlite3.Connection, task_id: str, files: Sequence[StoredFile]) -> None:
+    """Attach files to a task, in order."""
+    rows = [(task_id, file.name, position, file.checksum, file.size) for position, file in enumerate(files)]
+    db.executemany(_ADD_FILE, rows)
+
+
+def live_file(db: sqlite3.Connection, node_id: str, name: str) -> StoredFile | None:
+    """The file of that name of a task that the node holds now, or None."""
+    row = db.execute(_LIVE_FILE, (node_id, name)).fetchone()
+    return None if row is None else StoredFile(row["name"], row["checksum"], row["size"])
+
+
+def put_artifact(db: sqlite3.Connection, task_id: str, attempt: int, file: StoredFile, *, now: str) -> None:
+    """Keep an artifact; one of the same name is replaced."""
+    db.execute(_PUT_ARTIFACT, (task_id, file.name, attempt, file.checksum, file.size, now))
+
+
+def artifacts(db: sqlite3.Connection, task_id: str) -> list[dict[str, Any]]:
+    """The task's artifacts in the shape of Artifact."""
+    return [dict(row) for row in db.execute(_ARTIFACTS, (task_id,))]
+
+
+def artifact(db: sqlite3.Connection, task_id: str, name: str) -> StoredFile | None:
+    """One artifact, or None."""
+    row = db.execute(_ARTIFACT, (task_id, name)).fetchone()
+    return None if row is None else StoredFile(row["name"], row["checksum"], row["size"])
