@@ -17,8 +17,9 @@ NODES_SHOWN = 500
 EVENTS_SHOWN = 300
 OUTPUT_CHUNKS = 400
 OUTPUT_CHARS = 40_000
-MESSAGES_SHOWN = 100
-MESSAGE_CHARS = 4_000
+MESSAGES_SHOWN = 60
+MESSAGE_CHARS = 64_000
+"""Read of each transcript message; the page cuts its parts shorter still."""
 QUIET_SECONDS = 60
 """When no node has spoken for so long, the control plane itself may be down."""
 

@@ -16,6 +16,8 @@ _TREACHEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\
 _TASK_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _KILO = 1024
+_PARTS_SHOWN = 50
+_PART_CHARS = 4_000
 
 
 def plain(value: Any) -> str:
@@ -74,11 +76,12 @@ def target(text: str) -> str:
 
 
 def parts(content: str | None) -> list[tuple[str, str]]:
-    """A transcript message as (kind, text): Crush's JSON parts taken apart, any other text as it is."""
+    """A transcript message as (kind, text): Crush's JSON parts taken apart, any other text as it is, both cut."""
     value = _json(content or "")
     if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
-        return [("text", content or "")]
-    return [(str(part.get("type")), _part(part.get("data"))) for part in value if part.get("type") != "finish"]
+        return [("text", _cut(content or ""))]
+    shown = [part for part in value if part.get("type") != "finish"][:_PARTS_SHOWN]
+    return [(str(part.get("type")), _cut(_part(part.get("data")))) for part in shown]
 
 
 @hookimpl
@@ -113,6 +116,10 @@ def _span(seconds: float) -> str:
             exact = rest and whole // length < 10
             return f"{whole // length} {unit} {rest} {smaller_unit}" if exact else f"{whole // length} {unit}"
     return f"{whole} s"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _PART_CHARS else text[:_PART_CHARS] + "…"
 
 
 def _json(text: str) -> Any:

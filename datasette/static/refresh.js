@@ -1,16 +1,16 @@
 // Keeps the page current: fetches the same address and swaps <main>, without moving what the reader looks at.
 (() => {
   "use strict";
-  const EVERY = 3000;
   const DEADLINE = 8000;
-  const STALE_AFTER = 10;
+  const LENIENCY = 7000;
   const note = document.getElementById("freshness");
   let updated = Date.now();
   let trouble = "";
+  const every = () => Number(document.getElementById("live").dataset.every);
 
   const tell = () => {
     const age = Math.floor((Date.now() - updated) / 1000);
-    const stale = trouble !== "" || age > STALE_AFTER;
+    const stale = trouble !== "" || Date.now() - updated > every() + LENIENCY;
     const text = stale
       ? `Not current: ${age} s old, ${trouble || "waiting for an answer"}`
       : "Live";
@@ -75,12 +75,12 @@
 
   const loop = async () => {
     await refresh();
-    setTimeout(loop, EVERY);
+    setTimeout(loop, every());
   };
 
   restore(document.getElementById("live"), new Map());
   document.addEventListener("visibilitychange", refresh);
   setInterval(tell, 1000);
-  setTimeout(loop, EVERY);
+  setTimeout(loop, every());
   tell();
 })();

@@ -30,6 +30,18 @@ def test_a_node_that_has_gone_silent_stands_out(dashboard: Any) -> None:
     assert "legacy-box" not in stale, "an older runner may be silent for three minutes"
 
 
+def test_when_no_node_has_been_heard_from_the_page_doubts_the_control_plane(dashboard: Any) -> None:
+    assert "Is the control plane running?" not in dashboard.page().text
+    db = connect(dashboard.data_dir / "qb.db")
+    try:
+        seen = db.execute("SELECT last_seen_at, id FROM nodes").fetchall()
+        db.execute("UPDATE nodes SET last_seen_at = '2026-01-31T12:00:00.000Z'")
+        assert "Is the control plane running?" in dashboard.page().text
+    finally:
+        db.executemany("UPDATE nodes SET last_seen_at = ? WHERE id = ?", [tuple(row) for row in seen])
+        db.close()
+
+
 def test_an_empty_fleet_says_what_to_do_next(empty_dashboard: Any) -> None:
     page = empty_dashboard.page()
     assert page.status_code == 200
