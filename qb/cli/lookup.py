@@ -1,0 +1,66 @@
+"""From what a person types to an id: a name, or the first characters of an id."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from qb.cli.exits import CliError, Exit
+from qb.cli.terminal import one_line
+from qb.client import QbClient
+from qb.contract.nodes import Node
+
+SHORTEST = 4
+RECENT = 1000
+"""A short id is looked for among this many newest tasks."""
+
+
+def task_id(client: QbClient, given: str) -> str:
+    """The id of the task that `given` begins. Raises CliError when none or several do."""
+    if _whole(given):
+        return given
+    _long_enough("task", given)
+    recent = client.tasks(limit=str(RECENT))
+    found = [task.id for task in recent if task.id.startswith(given.lower())]
+    return _only("task", given, found, f"among the newest {RECENT}; `qb task list` shows them")
+
+
+def node(client: QbClient, given: str) -> Node:
+    """The node with this name or id, or whose id `given` begins. Raises CliError when none or several do."""
+    if _whole(given):
+        return client.node(given)
+    known = client.nodes()
+    for each in known:
+        if given in (each.name, each.id):
+            return each
+    found = [each.id for each in known if each.id.startswith(given.lower())] if len(given) >= SHORTEST else []
+    chosen = _only("node", given, found, "; `qb node list` shows their names and ids")
+    return next(each for each in known if each.id == chosen)
+
+
+def _whole(given: str) -> bool:
+    try:
+        return str(UUID(given)) == given
+    except ValueError:
+        return False
+
+
+def _long_enough(kind: str, given: str) -> None:
+    if len(given) < SHORTEST:
+        raise CliError(
+            f"{one_line(given)!r} is too short for the id of a {kind}",
+            f"give its first {SHORTEST} characters or more",
+            Exit.USAGE,
+        )
+
+
+def _only(kind: str, given: str, found: Iterable[str], where: str) -> str:
+    ids = sorted(set(found))
+    if not ids:
+        lead = "" if where.startswith(";") else " "
+        message, _, hint = where.partition("; ")
+        raise CliError(f"no {kind} {one_line(given)!r}{lead}{message}", hint, Exit.NOT_FOUND)
+    if len(ids) > 1:
+        some = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
+        raise CliError(
+            f"{one_line(given)!r} is ambiguous: {len(ids)} {kind}s begin so", f"give more of it: {some}", Exit.USAGE
+        )
+    return ids[0]

@@ -1,0 +1,99 @@
+"""`qb node`: the machines that tasks run on."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qb.cli.options import Format, NodeName, Output, examples, pairs
+from qb.contract.states import NodeMode
+
+if TYPE_CHECKING:
+    from qb.contract.nodes import Node
+
+app = typer.Typer(
+    help="The machines that tasks run on.",
+    epilog=examples("qb node list", "qb node drain berlin-1"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list", epilog=examples("qb node list", "qb node list -o wide"))
+def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """List the nodes."""
+    from qb.cli.connection import connected
+
+    with connected(ctx) as client:
+        nodes = client.nodes()
+    _listed(nodes, output)
+
+
+@app.command(epilog=examples("qb node show berlin-1", "qb node show 9c41 -o json"))
+def show(ctx: typer.Context, node: NodeName, output: Output = Format.TABLE) -> None:
+    """Show a node."""
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+    from qb.cli.output import show_one
+    from qb.cli.views import node_sheet
+
+    with connected(ctx) as client:
+        found = lookup.node(client, node)
+    show_one(found, node_sheet(found, datetime.now(UTC)), output)
+
+
+@app.command(
+    epilog=examples("qb node add berlin-1", "qb node add cloud-1 --mode push --endpoint https://203.0.113.5:8443")
+)
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the node.")],
+    mode: Annotated[NodeMode, typer.Option(help="How assignments reach it.")] = NodeMode.PULL,
+    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Where a push node listens.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Tag for targeting (repeatable).")] = None,
+    slots: Annotated[int, typer.Option(metavar="N", help="Tasks that it runs at once.")] = 1,
+    output: Output = Format.TABLE,
+) -> None:
+    """Register a node ahead of its first contact, and print its key this once."""
+    from qb.cli.connection import connected
+    from qb.cli.output import show_one
+    from qb.cli.refusals import checked
+    from qb.cli.views import node_sheet
+    from qb.contract.nodes import NodeCreate
+
+    names = {"name": "NAME", "api_endpoint": "--endpoint", "tags": "--tag", "slots": "--slots"}
+    with checked(names):
+        tags = pairs(tag, "--tag") or {}
+        body = NodeCreate(name=name, mode=mode, api_endpoint=endpoint, tags=tags, slots=slots)
+    with connected(ctx) as client:
+        made = client.create_node(body)
+    show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": f"{made.api_key} (shown this once)"}, output)
+
+
+@app.command(epilog=examples("qb node drain berlin-1"))
+def drain(ctx: typer.Context, node: NodeName, output: Output = Format.TABLE) -> None:
+    """Give a node no more tasks; the one it runs is left to end."""
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+
+    with connected(ctx) as client:
+        found = client.drain_node(lookup.node(client, node).id)
+    _listed([found], output)
+
+
+@app.command(epilog=examples("qb node resume berlin-1"))
+def resume(ctx: typer.Context, node: NodeName, output: Output = Format.TABLE) -> None:
+    """Give a drained node tasks again."""
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+
+    with connected(ctx) as client:
+        found = client.resume_node(lookup.node(client, node).id)
+    _listed([found], output)
+
+
+def _listed(nodes: "list[Node]", output: Format) -> None:
+    from qb.cli.output import show_many
+    from qb.cli.views import NODES
+
+    show_many(nodes, NODES, output, now=datetime.now(UTC), empty="no nodes: start a runner on one")

@@ -1,0 +1,54 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from qb.cli.durations import seconds_of
+
+
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    ID = "id"
+
+    @property
+    def for_people(self) -> bool:
+        """Whether the output is laid out for reading."""
+        return self in (Format.TABLE, Format.WIDE)
+
+
+def duration(value: str) -> int:
+    """Parser of duration options: seconds, or a usage error with an example."""
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def pairs(values: list[str] | None, option: str) -> dict[str, str] | None:
+    """``["k=v", ...]`` as a dictionary; None for none. Raises a usage error for one without ``=``."""
+    found: dict[str, str] = {}
+    for value in values or []:
+        key, equals, rest = value.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{value!r} is no pair: write for example {option} site=acme")
+        found[key] = rest
+    return found or None
+
+
+def examples(*lines: str) -> str:
+    """The end of a help page: commands to copy."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+Output = Annotated[
+    Format, typer.Option("-o", "--output", help="How to print the answer.", metavar="table|wide|json|yaml|id")
+]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task, or its first characters (4 or more).")]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Name of the node, its id, or its first characters.")]

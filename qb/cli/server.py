@@ -1,0 +1,177 @@
+"""`qb init` and `qb serve`: the only commands that reach the server's own packages.
+
+They are imported when a command runs, so that the rest of `qb` works where only the client is installed.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qb.cli.exits import CliError, Exit
+
+DEFAULT_PORT = 8080
+DataDir = Annotated[
+    Path, typer.Option(metavar="DIR", help="Where the control plane keeps everything.", envvar="QB_DATA_DIR")
+]
+
+
+def init(
+    ctx: typer.Context,
+    data_dir: DataDir,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help=f"Address to write in the profile; default http://127.0.0.1:{DEFAULT_PORT}."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a profile that leads to another server.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a data directory, and print an admin key and a registration token this once.
+
+    The key also goes into your profile file (mode 0600), so that `qb` works at once. `qb --profile NAME init`
+    chooses the profile; one that leads to another server is left alone without --force.
+    """
+    from qb.cli.profile import Profile, profile_path, read_profiles, write_profile
+
+    address = (url or _root(ctx, "url") or f"http://127.0.0.1:{DEFAULT_PORT}").rstrip("/")
+    name = _root(ctx, "profile") or os.environ.get("QB_PROFILE_NAME") or "default"
+    path = profile_path(os.environ)
+    known = read_profiles(path).get(name)
+    keep = known is not None and known.url != address and not force
+    with _explained():
+        from qb.service.setup import initialise
+
+        made = initialise(data_dir, now=datetime.now(UTC))
+    problem: CliError | None = None
+    if not keep:
+        try:
+            write_profile(path, name, Profile(address, made.admin_key))
+        except CliError as error:
+            # the keys exist only here: they are printed before this is told
+            problem = error
+    written = not keep and problem is None
+    if json:
+        from qb.cli.output import emit_line
+
+        emit_line(
+            {
+                "data_dir": str(data_dir.resolve()),
+                "url": address,
+                "admin_key": made.admin_key,
+                "registration_token": made.registration_token,
+                "profile": name if written else None,
+                "profile_file": str(path) if written else None,
+            }
+        )
+    else:
+        typer.echo(f"Data directory      {data_dir}")
+        typer.echo(f"Admin key           {made.admin_key}")
+        typer.echo(f"Registration token  {made.registration_token}")
+        typer.echo("Both are shown this once: keep them safe.\n")
+        if written:
+            typer.echo(f"Profile {name!r} for {address} is written to {path}.")
+        typer.echo(f"Next: qb serve --data-dir {data_dir}")
+    if keep and known:
+        typer.echo(
+            f"note: profile {name!r} in {path} still leads to {known.url}; "
+            f"use the new key through QB_URL and QB_API_KEY, or put it into another profile",
+            err=True,
+        )
+    if problem:
+        raise problem
+
+
+def serve(
+    data_dir: DataDir,
+    host: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="Address to listen on (repeatable); default 127.0.0.1.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port; 0 takes a free one.")] = DEFAULT_PORT,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Address at which nodes reach this server.")] = None,
+    agent_url: Annotated[str | None, typer.Option(metavar="URL", help="Address at which containers reach it.")] = None,
+    dashboard_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address of the Datasette dashboard.")
+    ] = None,
+) -> None:
+    """Serve a data directory until SIGTERM or Ctrl-C."""
+    with _explained():
+        from qb.api.server import ServeSettings
+        from qb.api.server import serve as run
+
+        run(
+            ServeSettings(
+                data_dir=data_dir,
+                hosts=tuple(host or ["127.0.0.1"]),
+                port=port,
+                url=url,
+                agent_url=agent_url,
+                dashboard_url=dashboard_url,
+            )
+        )
+
+
+def check_database(data_dir: Path) -> str:
+    """What is found in `data_dir`, in words. Raises CliError when it cannot be served from."""
+    hint = "put it back from a backup: qb.db, keys.db, secret and blobs/ together"
+    missing = [part for part in ("qb.db", "keys.db", "secret", "blobs") if not (data_dir / part).exists()]
+    if len(missing) == 4:
+        raise CliError(f"{data_dir} holds no control plane", f"make one: qb init --data-dir {data_dir}")
+    if missing:
+        raise CliError(f"{', '.join(missing)} missing in {data_dir}", hint)
+    for part in ("keys.db", "secret"):
+        if (data_dir / part).stat().st_mode & 0o077:
+            raise CliError(f"{data_dir / part} can be read by others", f"chmod 600 {data_dir / part}")
+    import sqlite3
+
+    with _explained():
+        from qb.store.database import connect
+
+        try:
+            connection = connect(data_dir / "qb.db", read_only=True)
+            try:
+                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                tasks = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise CliError(f"{data_dir / 'qb.db'} cannot be read: {error}", hint) from error
+    if verdict != "ok":
+        raise CliError(f"{data_dir / 'qb.db'} is damaged: {verdict}", hint)
+    return f"{data_dir}: sound, {tasks} tasks"
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    from qb.cli.refusals import BY_CODE
+
+    try:
+        from qb.domain.errors import QuarterbackError
+    except ImportError as error:
+        raise _not_installed(error) from error
+    try:
+        yield
+    except QuarterbackError as error:
+        answer = BY_CODE[error.code]
+        # the server's own messages already tell the mend
+        raise CliError(str(error), None, answer.exit_code) from error
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    except OSError as error:
+        raise CliError(f"{error.filename or 'the data directory'}: {error.strerror or error}", None) from error
+
+
+def _not_installed(error: ImportError) -> CliError:
+    return CliError(
+        f"the server's part is not installed here ({error.name} is missing)",
+        "pip install 'all-time-quarterback[server]'",
+        Exit.FAILURE,
+    )
+
+
+def _root(ctx: typer.Context, option: str) -> str | None:
+    value = ctx.find_root().params.get(option)
+    return str(value) if value else None

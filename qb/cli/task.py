@@ -1,0 +1,262 @@
+"""`qb task`: make tasks, look at them, wait for them, cancel them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qb.cli.exits import CliError, Exit
+from qb.cli.options import Format, Output, TaskId, duration, examples, pairs
+from qb.contract.states import TaskStatus
+
+if TYPE_CHECKING:
+    from qb.client import QbClient
+    from qb.contract.tasks import Task, TaskCreate
+
+app = typer.Typer(
+    help="Make tasks, look at them, wait for them, cancel them.",
+    epilog=examples('qb task create "Summarise sales.csv" --file sales.csv --follow', "qb task list"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_FIELDS = {
+    "prompt": "PROMPT",
+    "title": "--title",
+    "target_node_id": "--node",
+    "target_node_name": "--to",
+    "target_tags": "--tag",
+    "priority": "--priority",
+    "timeout_seconds": "--timeout",
+    "files": "--file",
+    "max_attempts": "--max-attempts",
+    "image": "--image",
+}
+
+
+@app.command(
+    epilog=examples(
+        'qb task create "Summarise sales.csv" --file sales.csv --follow',
+        'qb task create "Check the backups" --to "client-acme-*" --timeout 30m',
+        "qb task create - --tag site=berlin -o id < prompt.txt",
+    )
+)
+def create(
+    ctx: typer.Context,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the agent should do; - reads it from stdin.")],
+    file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Attach a file (repeatable).")] = None,
+    to: Annotated[str | None, typer.Option(metavar="GLOB", help="Only nodes whose name matches.")] = None,
+    node: Annotated[str | None, typer.Option(metavar="NODE", help="Only this node: name, id, or its start.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Only nodes with this tag (repeatable).")] = None,
+    priority: Annotated[int, typer.Option(metavar="N", help="Higher goes first, -1000 to 1000.")] = 0,
+    timeout: Annotated[
+        int | None,
+        typer.Option(parser=duration, metavar="TIME", help="Stop the task after 30m, 2h, 90s, ...; default 1h."),
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="A short name for listings.")] = None,
+    max_attempts: Annotated[
+        int, typer.Option(metavar="N", help="Start it again after a failure, N starts at most.")
+    ] = 1,
+    image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Container image, instead of the node's own.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it until it has ended.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Create a task.
+
+    With --follow the exit code is 0 when the task succeeds and 7 when it does not.
+    """
+    from qb.cli.connection import connected
+
+    given: dict[str, Any] = {
+        "prompt": _prompt(prompt),
+        "title": title,
+        "target_node_name": to,
+        "target_tags": pairs(tag, "--tag"),
+        "priority": priority,
+        "max_attempts": max_attempts,
+        "image": image,
+    }
+    if timeout is not None:
+        given["timeout_seconds"] = timeout
+    paths = file or []
+    body = _body(given, paths)
+    with connected(ctx) as client:
+        if node is not None:
+            body.target_node_id = _node_id(client, node)
+        body.files = [client.upload(path).filename for path in paths] or None
+        task = client.create_task(body)
+        if not follow:
+            _listed([task], output)
+            return
+        _followed(client, task, output)
+
+
+@app.command(
+    "list",
+    epilog=examples("qb task list", "qb task list --status running --limit 10", "qb task list -o json | jq '.[].id'"),
+)
+def list_(
+    ctx: typer.Context,
+    status: Annotated[TaskStatus | None, typer.Option(help="Only tasks in this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many, the newest first.")] = 20,
+    output: Output = Format.TABLE,
+) -> None:
+    """List tasks, the newest first."""
+    from qb.cli.connection import connected
+
+    filters = {"limit": str(limit)} | ({"status_filter": status.value} if status else {})
+    with connected(ctx) as client:
+        tasks = client.tasks(**filters)
+    _listed(tasks, output)
+
+
+@app.command(epilog=examples("qb task show 3f2a", "qb task show 3f2a -o yaml"))
+def show(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None:
+    """Show a task: where it stands, where it ran, and how it ended."""
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+
+    with connected(ctx) as client:
+        found = client.task(lookup.task_id(client, task))
+    _shown(found, output)
+
+
+@app.command(epilog=examples("qb task wait 3f2a --timeout 30m && echo done", "qb task wait 3f2a -o json"))
+def wait(
+    ctx: typer.Context,
+    task: TaskId,
+    timeout: Annotated[
+        int | None, typer.Option(parser=duration, metavar="TIME", help="Give up after 30m, 2h, 90s, ...")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Wait until a task has ended.
+
+    The exit code is 0 when it succeeded, 7 when it did not, and 8 when the time was up before.
+    """
+    import time
+
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+    from qb.cli.follow import watch
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with connected(ctx) as client:
+        ended = watch(client, lookup.task_id(client, task), None, deadline=deadline)
+    _shown(ended, output)
+    _verdict(ended)
+
+
+@app.command(epilog=examples("qb task follow 3f2a"))
+def follow(
+    ctx: typer.Context,
+    task: TaskId,
+    timeout: Annotated[
+        int | None, typer.Option(parser=duration, metavar="TIME", help="Give up after 30m, 2h, 90s, ...")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Watch a task until it has ended; exit codes as for `wait`."""
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+
+    with connected(ctx) as client:
+        _followed(client, client.task(lookup.task_id(client, task)), output, timeout)
+
+
+@app.command(epilog=examples("qb task cancel 3f2a"))
+def cancel(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None:
+    """Cancel a task.
+
+    One that runs ends as soon as its node has stopped the container; `qb task wait` waits for that.
+    """
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+
+    with connected(ctx) as client:
+        found = client.cancel_task(lookup.task_id(client, task))
+    if found.status.terminal and found.status is not TaskStatus.CANCELLED:
+        raise CliError(
+            f"task {found.id} has ended already: {found.status}", "there is nothing to cancel", Exit.CONFLICT
+        )
+    _listed([found], output)
+
+
+def _prompt(given: str) -> str:
+    import sys
+
+    if given != "-":
+        return given
+    try:
+        # twice the longest prompt: enough for the refusal to name a size
+        return sys.stdin.buffer.read(1 << 18).decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise CliError(f"the prompt on stdin is not UTF-8: {error}", "convert it with iconv", Exit.USAGE) from error
+
+
+def _body(given: dict[str, Any], paths: list[Path]) -> "TaskCreate":
+    from qb.cli.refusals import checked
+    from qb.contract.tasks import TaskCreate
+
+    for path in paths:
+        if not path.is_file():
+            reason = "is not a file" if path.exists() else "does not exist"
+            raise CliError(f"--file: {path} {reason}", "name a file that can be read", Exit.USAGE)
+    with checked(_FIELDS):
+        # the names are checked before anything is sent; the server's own names replace them
+        return TaskCreate(**given, files=[path.name for path in paths] or None)
+
+
+def _node_id(client: "QbClient", given: str) -> str:
+    from qb.cli import lookup
+
+    return lookup.node(client, given).id
+
+
+def _listed(tasks: "list[Task]", output: Format) -> None:
+    from qb.cli.output import show_many
+    from qb.cli.views import TASKS
+
+    show_many(tasks, TASKS, output, now=datetime.now(UTC), empty="no tasks")
+
+
+def _shown(task: "Task", output: Format) -> None:
+    from qb.cli.output import show_one
+    from qb.cli.views import task_sheet
+
+    show_one(task, task_sheet(task, datetime.now(UTC)), output)
+
+
+def _followed(client: "QbClient", task: "Task", output: Format, timeout: int | None = None) -> None:
+    import time
+
+    from rich.console import Console
+
+    from qb.cli.follow import follow as live
+
+    # data on stdout stays data: the view moves to stderr
+    console = Console(stderr=not output.for_people, highlight=False)
+    if output.for_people:
+        console.print(f"task {task.id}", soft_wrap=True, markup=False)
+    ended = live(client, task.id, console, deadline=None if timeout is None else time.monotonic() + timeout)
+    if not output.for_people:
+        _shown(ended, output)
+    _verdict(ended)
+
+
+def _verdict(task: "Task") -> None:
+    from qb.cli.terminal import one_line
+
+    if task.status is TaskStatus.SUCCESS:
+        return
+    why = f": {task.reason}" if task.reason else ""
+    said = task.error_message or task.message
+    detail = f" ({one_line(said)[:300]})" if said else ""
+    raise CliError(
+        f"task {task.id} ended {task.status}{why}{detail}",
+        f"`qb task logs {task.id}` shows what the container printed",
+        Exit.TASK_FAILED,
+    )
