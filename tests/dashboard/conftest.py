@@ -1,10 +1,8 @@
 """A real Datasette process over a temporary data directory."""
 
 import importlib.util
-import json
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +13,9 @@ from types import ModuleType
 import httpx2
 import pytest
 
+from qb.demo.fleet import dashboard_command
 from qb.store.database import connect
 from qb.store.migrations import migrate
-
-ROOT = Path(__file__).parents[2]
-CONFIGURATION = ROOT / "datasette"
 
 
 @dataclass(frozen=True)
@@ -37,17 +33,6 @@ class Dashboard:
         return self.http.get(path)
 
 
-def command(data_dir: Path, port: int) -> list[str]:
-    """Datasette with the project's configuration, as the control plane starts it."""
-    settings = json.loads((CONFIGURATION / "settings.json").read_text())
-    flags = [word for name, value in settings.items() for word in ("--setting", name, str(value))]
-    return [
-        str(Path(sys.executable).with_name("datasette")), str(data_dir / "qb.db"), "-h", "127.0.0.1", "-p", str(port),
-        "-m", str(CONFIGURATION / "metadata.yml"), "--template-dir", str(CONFIGURATION / "templates"),
-        "--plugins-dir", str(CONFIGURATION / "plugins"), "--static", f"assets:{CONFIGURATION / 'static'}", *flags,
-    ]  # fmt: skip
-
-
 @contextmanager
 def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
     """Run it over a new data directory until the test is over; fails with its log when 30 s bring no answer."""
@@ -58,7 +43,7 @@ def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
         port = free.getsockname()[1]
     log = data_dir / "datasette.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(command(data_dir, port), stdout=out, stderr=out, cwd=data_dir)
+        process = subprocess.Popen(dashboard_command(data_dir, port), stdout=out, stderr=out, cwd=data_dir)
     url = f"http://127.0.0.1:{port}"
     with httpx2.Client(base_url=url, timeout=10, trust_env=False) as http:
         try:
