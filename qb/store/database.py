@@ -61,6 +61,7 @@ class Writer:
         self._queue: deque[Job] = deque()
         self._ready = threading.Event()
         self._closing = False
+        self._called = False
         self._loop = asyncio.get_running_loop()
         self.groups = 0
         self.jobs = 0
@@ -80,8 +81,15 @@ class Writer:
             raise Overloaded("too many writes are waiting: send the request again in a second")
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.append(Job(work, future))
-        self._ready.set()
+        if not self._called:
+            # Not at once: what other requests of this turn of the loop bring goes into the same group.
+            self._called = True
+            self._loop.call_soon(self._call)
         return await future
+
+    def _call(self) -> None:
+        self._called = False
+        self._ready.set()
 
     def close(self) -> None:
         """Finish what is queued, then let go of the database."""
