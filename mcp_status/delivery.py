@@ -1,0 +1,200 @@
+"""Reports on their way to the orchestrator: an ordered, bounded queue and the thread that empties it."""
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from qb.client.errors import BadAnswer, ClientError, Refused, Unreachable
+from qb.contract.tasks import StatusReport, Task
+
+QUEUE_LIMIT = 256
+SEND_TIMEOUT = 10.0
+LONGEST_PAUSE = 30.0
+CLOSING_PAUSE = 0.25
+
+Send = Callable[[StatusReport, float], Task]
+"""Sends one report within so many seconds. Raises ClientError and nothing else."""
+
+_log = logging.getLogger("mcp_status")
+
+
+class Outcome(StrEnum):
+    """What became of a report when its caller was answered."""
+
+    DELIVERED = "delivered"
+    QUEUED = "queued"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An outcome, with the task as the orchestrator told it or the reason why it did not."""
+
+    outcome: Outcome
+    task: Task | None = None
+    problem: str | None = None
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class _Entry:
+    report: StatusReport
+    receipt: Future[Receipt] = field(default_factory=Future)
+
+    def settle(self, receipt: Receipt) -> None:
+        """Tell whoever waits. The first word counts: a queued report's caller has long been answered."""
+        if not self.receipt.done():
+            self.receipt.set_result(receipt)
+
+
+def jittered(tries: int) -> float:
+    """Seconds until the next try: doubling, random, so that a fleet does not come back in step."""
+    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.5 * 2.0 ** min(tries, 10))  # noqa: S311 - not a secret
+
+
+class Delivery:
+    """Delivers reports in the order they came, trying each until it is taken or refused.
+
+    Owns one thread, from `start` to `close`. `task` is the task as last told by the orchestrator, `trouble` why
+    the report at the head has not got through (None while all is well).
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        limit: int = QUEUE_LIMIT,
+        pause: Callable[[int], float] = jittered,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.task: Task | None = None
+        self.trouble: str | None = None
+        self.refusal: str | None = None
+        self._send = send
+        self._limit = limit
+        self._pause = pause
+        self._clock = clock
+        self._queue: deque[_Entry] = deque()
+        self._changed = threading.Condition()
+        self._ends_at: float | None = None
+        # a daemon: a name lookup that hangs must not hold the process beyond the flush
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many reports have not been taken yet."""
+        return len(self._queue)
+
+    def offer(self, report: StatusReport) -> Future[Receipt]:
+        """Queue a report. The receipt comes with the orchestrator's answer, or `queued` at the first failure."""
+        entry = _Entry(report)
+        entry.receipt.set_running_or_notify_cancel()
+        with self._changed:
+            if len(self._queue) >= self._limit and not self._make_room():
+                problem = f"{self._limit} verdicts wait already"
+                entry.settle(Receipt(Outcome.REFUSED, problem=problem))
+                return entry.receipt
+            self._queue.append(entry)
+            if self.trouble:
+                entry.settle(Receipt(Outcome.QUEUED, problem=self.trouble))
+            self._changed.notify_all()
+        return entry.receipt
+
+    def close(self, timeout: float) -> int:
+        """Deliver what waits, for at most `timeout` seconds; returns how many reports were left behind."""
+        with self._changed:
+            self._ends_at = self._clock() + timeout
+            self._changed.notify_all()
+        self._thread.join(timeout)
+        return len(self._queue)
+
+    def _make_room(self) -> bool:
+        """Drop the oldest progress report; a verdict is never dropped, nor the head, which is on its way."""
+        for index, entry in enumerate(self._queue):
+            if index and not entry.report.status.terminal:
+                del self._queue[index]
+                _log.warning("over %d reports wait: dropped the oldest (%s)", self._limit, entry.report.status)
+                entry.settle(Receipt(Outcome.REFUSED, problem="newer reports took its place in the queue"))
+                return True
+        return False
+
+    def _run(self) -> None:
+        while (entry := self._head()) is not None:
+            receipt = self._deliver(entry)
+            if receipt is None:
+                return
+            with self._changed:
+                self._queue.popleft()
+            entry.settle(receipt)
+
+    def _head(self) -> _Entry | None:
+        with self._changed:
+            while not self._queue:
+                if self._ends_at is not None:
+                    return None
+                self._changed.wait()
+            return self._queue[0]
+
+    def _deliver(self, entry: _Entry) -> Receipt | None:
+        """Try until the report is taken or refused; None when the time to flush is over."""
+        tries = 0
+        while (seconds := self._seconds_to_try()) > 0:
+            try:
+                self.task = self._send(entry.report, seconds)
+            except ClientError as error:
+                if _final(error):
+                    return self._refused(entry, error)
+                self._failed(entry, error, tries)
+            else:
+                self.trouble = None
+                return Receipt(Outcome.DELIVERED, self.task)
+            tries += 1
+        return None
+
+    def _seconds_to_try(self) -> float:
+        with self._changed:
+            left = SEND_TIMEOUT if self._ends_at is None else self._ends_at - self._clock()
+        return min(SEND_TIMEOUT, left)
+
+    def _refused(self, entry: _Entry, error: ClientError) -> Receipt:
+        _log.error("the orchestrator refused %r: %s", entry.report.status.value, error)
+        self.trouble, self.refusal = None, str(error)
+        return Receipt(Outcome.REFUSED, problem=str(error), status=error.status if isinstance(error, Refused) else None)
+
+    def _failed(self, entry: _Entry, error: ClientError, tries: int) -> None:
+        if tries == 0:
+            _log.warning("%r is not delivered yet, trying again: %s", entry.report.status.value, error)
+        pause = self._pause(tries)
+        if isinstance(error, Refused) and error.retry_after:
+            pause = max(pause, min(error.retry_after, LONGEST_PAUSE))
+        with self._changed:
+            self.trouble = str(error)
+            for queued in self._queue:
+                queued.settle(Receipt(Outcome.QUEUED, problem=self.trouble))
+            self._wait(pause)
+
+    def _wait(self, pause: float) -> None:
+        """Pause, but for no longer than CLOSING_PAUSE once the process is about to end."""
+        until = self._clock() + pause
+        while (left := until - self._clock()) > 0:
+            if self._ends_at is not None:
+                self._changed.wait(min(left, CLOSING_PAUSE))
+                return
+            self._changed.wait(left)
+
+
+def _final(error: ClientError) -> bool:
+    """Whether the same report would only meet the same answer."""
+    if isinstance(error, Refused):
+        return not error.transient
+    return not isinstance(error, (Unreachable, BadAnswer))

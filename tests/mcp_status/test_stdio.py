@@ -1,0 +1,163 @@
+"""The reporter as an agent has it: a process, spoken to over its stdin and stdout."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+COMMAND = [sys.executable, "-m", "mcp_status"]
+ANSWER_TIMEOUT = 20.0
+
+
+class Agent:
+    """Speaks raw JSON-RPC, a line each way."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.lines: list[bytes] = []
+
+    def send(self, method: str, params: dict[str, Any] | None = None, id: int | None = None) -> None:
+        message = {"jsonrpc": "2.0", "method": method, "params": params or {}}
+        if id is not None:
+            message["id"] = id
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        assert self.process.stdout
+        assert select.select([self.process.stdout], [], [], ANSWER_TIMEOUT)[0], "no answer"
+        line = self.process.stdout.readline()
+        self.lines.append(line)
+        return json.loads(line)
+
+    def begin(self, version: str = "2024-11-05") -> dict[str, Any]:
+        client = {"name": "test", "version": "1"}
+        self.send("initialize", {"protocolVersion": version, "capabilities": {}, "clientInfo": client}, id=1)
+        answer = self.receive()
+        self.send("notifications/initialized")
+        return answer
+
+    def call(self, tool: str, id: int, **arguments: Any) -> dict[str, Any]:
+        self.send("tools/call", {"name": tool, "arguments": arguments}, id=id)
+        answer = self.receive()
+        assert answer["id"] == id
+        return answer["result"]
+
+
+@contextmanager
+def running(environ: dict[str, str], errors: Path) -> Iterator[Agent]:
+    with (
+        errors.open("wb") as stderr,
+        subprocess.Popen(
+            COMMAND, env=environ, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+        ) as process,
+    ):
+        try:
+            yield Agent(process)
+        finally:
+            process.kill()
+
+
+def test_raw_json_rpc_of_the_first_protocol_version_is_understood(orchestrator: Any, tmp_path: Path) -> None:
+    with running(orchestrator.environ(), tmp_path / "err") as agent:
+        assert agent.begin()["result"]["protocolVersion"] == "2024-11-05"
+        answer = agent.call("report_started", 2, message="hello")
+        assert json.loads(answer["content"][0]["text"])["delivered"] is True
+        agent.send("tools/list", id=3)
+        assert len(agent.receive()["result"]["tools"]) == 5
+        assert agent.process.stdin
+        agent.process.stdin.close()
+        assert agent.process.wait(ANSWER_TIMEOUT) == 0
+    assert orchestrator.reports[0]["message"] == "hello"
+
+
+def test_stdout_carries_the_protocol_alone_even_when_things_go_wrong(tmp_path: Path) -> None:
+    environ = {"ORCHESTRATOR_URL": "http://127.0.0.1:1", "TASK_ID": "t", "NODE_API_KEY": "qbt_secret"}
+    with running(environ, tmp_path / "err") as agent:
+        agent.begin()
+        assert agent.call("report_status", 2, status="running")["structuredContent"]["queued"] is True
+        assert agent.call("report_status", 3, status="nonsense")["isError"] is True
+        agent.send("nonsense/method", id=4)
+        assert "error" in agent.receive()
+        agent.process.send_signal(signal.SIGKILL)
+        assert agent.process.stdout and agent.process.stdout.read() == b""
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in agent.lines)
+    logged = (tmp_path / "err").read_text()
+    assert "not delivered yet" in logged and "qbt_secret" not in logged
+
+
+def test_unconfigured_it_starts_and_answers(tmp_path: Path) -> None:
+    with running({}, tmp_path / "err") as agent:
+        agent.begin()
+        assert agent.call("report_started", 2)["structuredContent"]["configured"] is False
+    assert "not configured" in (tmp_path / "err").read_text()
+
+
+def test_what_waits_is_flushed_when_the_agent_leaves(orchestrator: Any, tmp_path: Path) -> None:
+    orchestrator.script = [orchestrator.problem(503, "overloaded", "busy")]
+    with running(orchestrator.environ(), tmp_path / "err") as agent:
+        agent.begin()
+        assert agent.call("report_complete", 2)["structuredContent"]["queued"] is True
+        assert agent.process.stdin
+        agent.process.stdin.close()
+        assert agent.process.wait(ANSWER_TIMEOUT) == 0
+    assert [report["status"] for report in orchestrator.reports] == ["success", "success"]
+
+
+def test_what_waits_is_flushed_on_sigterm(orchestrator: Any, tmp_path: Path) -> None:
+    orchestrator.script = [orchestrator.problem(503, "overloaded", "busy")]
+    with running(orchestrator.environ(), tmp_path / "err") as agent:
+        agent.begin()
+        assert agent.call("report_complete", 2)["structuredContent"]["queued"] is True
+        agent.process.terminate()
+        assert agent.process.wait(ANSWER_TIMEOUT) == 0
+    assert len(orchestrator.reports) == 2
+
+
+def test_with_the_orchestrator_down_it_leaves_after_five_seconds(tmp_path: Path) -> None:
+    environ = {"ORCHESTRATOR_URL": "http://127.0.0.1:1", "TASK_ID": "t", "NODE_API_KEY": "k"}
+    with running(environ, tmp_path / "err") as agent:
+        agent.begin()
+        agent.call("report_complete", 2)
+        began = time.monotonic()
+        assert agent.process.stdin
+        agent.process.stdin.close()
+        assert agent.process.wait(ANSWER_TIMEOUT) == 0
+        assert 4.5 < time.monotonic() - began < 8
+    assert "1 reports could not be delivered" in (tmp_path / "err").read_text()
+
+
+async def test_an_mcp_client_over_stdio_gets_structured_answers(orchestrator: Any) -> None:
+    server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=orchestrator.environ())
+    async with Client(server) as client:
+        result = await client.call_tool("report_status", {"status": "running", "progress": 10})
+    assert result.structured_content is not None and result.structured_content["delivered"] is True
+    assert orchestrator.reports[0]["progress"] == 10
+
+
+@pytest.mark.serial
+def test_the_first_reply_comes_within_a_second_and_it_stays_small(orchestrator: Any, tmp_path: Path) -> None:
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        with running(os.environ | orchestrator.environ(), tmp_path / "err") as agent:
+            agent.begin()
+            times.append(time.monotonic() - began)
+            agent.call("report_started", 2)
+            agent.call("get_job_info", 3)
+            status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    resident_kib = int(status.partition("VmRSS:")[2].split()[0])
+    # the best of five: a busy machine only ever adds to it
+    assert min(times) <= 1.0, times
+    assert resident_kib <= 80 * 1000
