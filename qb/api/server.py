@@ -20,6 +20,7 @@ from gunicorn.app.base import BaseApplication
 
 from qb.api.logs import configure
 from qb.domain.errors import Conflict, Invalid, NotFound
+from qb.store.lock import Lock
 
 BACKLOG = 4096
 KEEP_ALIVE = 75
@@ -27,6 +28,9 @@ KEEP_ALIVE = 75
 
 OLD_WORKER_SECONDS = 4
 """What a stopping worker has for the requests in hand; long polls and streams end at once."""
+
+LOCK_PATIENCE = 2.0
+"""Seconds for a server that was just killed to be gone."""
 
 MAX_CONNECTIONS = 16_000
 SPARE_FILES = 256
@@ -61,6 +65,7 @@ def serve(settings: ServeSettings) -> None:
     """
     configure()
     _check(settings.data_dir)
+    Lock(settings.data_dir).check(wait=LOCK_PATIENCE)
     sockets = listen(settings.hosts, settings.port)
     port: int = sockets[0].getsockname()[1]
     _raise_file_limit()
@@ -132,7 +137,7 @@ def _url(settings: ServeSettings, port: int) -> str:
     if settings.url:
         return settings.url.rstrip("/")
     host = settings.hosts[0]
-    if host in ("0.0.0.0", "::"):
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
         host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

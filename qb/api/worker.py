@@ -15,7 +15,7 @@ from qb.api.server import OLD_WORKER_SECONDS, connection_limit
 class Worker(UvicornWorker):
     """Serves the application of qb.api.app."""
 
-    CONFIG_KWARGS: dict[str, Any] = {
+    CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class reads it so
         "loop": "uvloop",
         "http": "httptools",
         "ws": "none",

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from qb.demo.checkout import root
 from qb.demo.command import attempt, run
@@ -44,7 +45,7 @@ def prepare(say: Say) -> None:
     run(command, timeout=900, what="the role podman", env=env, cwd=top)
     if not _smoke():
         raise DemoError("podman still runs no container: `podman run --rm localhost/qb-smoke true` says why")
-    note = f" with the fallback configuration {FALLBACK}" if os.path.exists(FALLBACK) else ""
+    note = f" with the fallback configuration {FALLBACK}" if Path(FALLBACK).exists() else ""
     say(f"podman works{note}")
 
 

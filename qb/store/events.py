@@ -45,7 +45,7 @@ def page(db: sqlite3.Connection, task_id: str, *, after: int, limit: int) -> lis
 
 
 def _public(row: sqlite3.Row) -> dict[str, Any]:
-    event = {key: row[key] for key in row.keys() if key not in ("node_id", "seq")}
+    event = {key: row[key] for key in row.keys() if key not in ("node_id", "seq")}  # noqa: SIM118
     event["applied"] = bool(row["applied"])
     event["detail"] = json.loads(row["detail"]) if row["detail"] else None
     return event

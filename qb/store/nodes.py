@@ -11,7 +11,7 @@ _COLUMNS = (
     "id name hostname os_type mode api_endpoint status state capabilities tags wire generation runner_version arch "
     "slots limits boot_id load disk_free current_task_id key_version token_id created_at registered_at last_seen_at"
 ).split()
-_INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + c for c in _COLUMNS)}) RETURNING *"
+_INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + c for c in _COLUMNS)}) RETURNING *"  # noqa: S608
 _BY_ID = "SELECT * FROM nodes WHERE id = ?"
 _BY_NAME = "SELECT * FROM nodes WHERE name = ?"
 _ALL = "SELECT * FROM nodes ORDER BY name"
@@ -34,7 +34,7 @@ def insert(db: sqlite3.Connection, node: dict[str, Any]) -> sqlite3.Row:
 def update(db: sqlite3.Connection, node_id: str, changes: dict[str, Any]) -> sqlite3.Row:
     """Change columns of a node, named by our own code alone."""
     columns = ", ".join(f"{column} = :{column}" for column in changes)
-    statement = f"UPDATE nodes SET {columns} WHERE id = :node_id RETURNING *"
+    statement = f"UPDATE nodes SET {columns} WHERE id = :node_id RETURNING *"  # noqa: S608
     row: sqlite3.Row = db.execute(statement, {**_stored(changes), "node_id": node_id}).fetchone()
     return row
 
@@ -94,7 +94,7 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
 
 def public(row: sqlite3.Row) -> dict[str, Any]:
     """The node in the shape of the contract's Node."""
-    node = {key: row[key] for key in row.keys() if key not in _PRIVATE}
+    node = {key: row[key] for key in row.keys() if key not in _PRIVATE}  # noqa: SIM118
     node["capabilities"] = json.loads(row["capabilities"])
     node["tags"] = json.loads(row["tags"])
     node["limits"] = bool(row["limits"])

@@ -26,7 +26,7 @@ def ensure(db: sqlite3.Connection, target: Target) -> int:
     if found is not None:
         return int(found[0])
     placement_id = db.execute(_ADD, (target.key,)).lastrowid
-    assert placement_id is not None
+    assert placement_id is not None  # noqa: S101
     db.executemany(_LINK, ((node_id, placement_id) for node_id in _candidates(db, target)))
     return placement_id
 

@@ -110,7 +110,7 @@ def move(db: sqlite3.Connection, row: sqlite3.Row, to: TaskStatus, *, now: str, 
         changes |= {"completed_at": now}
     columns = "".join(f", {column} = :{column}" for column in changes)
     statement = (
-        f"UPDATE tasks SET status = :to{columns} "
+        f"UPDATE tasks SET status = :to{columns} "  # noqa: S608
         "WHERE id = :id AND attempt = :was_attempt AND status = :was_status RETURNING *"
     )
     guards = {"id": row["id"], "was_attempt": row["attempt"], "was_status": row["status"], "to": to}
