@@ -44,7 +44,8 @@ class Intake:
         with self._lock:
             if self._journal.phase(key) is not None:
                 return Offer.DUPLICATE
-            if self.draining.is_set() or not self._executor.free:
+            # Draining ends the asking, not the taking: what the orchestrator gives, it means to give.
+            if not self._executor.free:
                 return Offer.BUSY
             self._journal.intend(assignment, self._boot_id)
             self._executor.run(Entry(key, Phase.INTENT, assignment, self._boot_id, False, ""))

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -155,10 +156,23 @@ class Handler(BaseHTTPRequestHandler):
         fleet = self.fleet
         query = parse_qs(urlsplit(self.path).query)
         fleet.polls.append(query.get("held", [""])[0])
+        deadline = time.monotonic() + min(float(query["wait"][0]), 3)
+        given = None
         with fleet.change:
-            fleet.change.wait_for(lambda: fleet.queue or fleet.down, min(float(query["wait"][0]), 3))
-            given = fleet.queue.pop(0) if fleet.queue and not fleet.down else None
+            while given is None and not fleet.down and not self._gone() and time.monotonic() < deadline:
+                fleet.change.wait(0.05)
+                current = self.headers["X-API-Key"] == fleet.key
+                if fleet.queue and current and not fleet.drain and not self._gone():
+                    given = fleet.queue.pop(0)
         self._json(200, given)
+
+    def _gone(self) -> bool:
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _status(self, report: StatusReport) -> None:
         fleet = self.fleet

@@ -1,6 +1,8 @@
 """What outlives the runner, and what outlives the orchestrator."""
 
+import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,8 +120,9 @@ def test_garbage_for_an_answer_is_told_once_and_survived(orchestrator: Any, runn
     runner.start()
     until(lambda: orchestrator.polls, what="a poll")
     orchestrator.garbage = b"<html>log in to the hotel's network</html>"
-    seen = len(orchestrator.calls)
-    until(lambda: len(orchestrator.calls) > seen + 6, what="more tries")
+    until(lambda: "cannot ask for tasks" in runner.logged(), what="a word on it")
+    seen = orchestrator.calls.count("GET /tasks/pending")
+    until(lambda: orchestrator.calls.count("GET /tasks/pending") > seen + 3, what="more tries")
     orchestrator.garbage = None
     assert orchestrator.verdict(orchestrator.assign("echo well")).status == "success"
     assert runner.logged().count("cannot ask for tasks") == 1
@@ -136,9 +139,6 @@ def test_a_draining_node_takes_nothing_until_it_is_resumed(orchestrator: Any, ru
 
 
 def test_the_podman_service_is_started_again_and_the_task_goes_on(orchestrator: Any, runner: Any, until: Any) -> None:
-    import os
-    from pathlib import Path
-
     runner.start()
     task_id = orchestrator.assign(COUNT)
     until(lambda: orchestrator.output, what="output")
