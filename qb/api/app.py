@@ -67,7 +67,12 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         "dashboard": DashboardResource(core).on_get,
         "dashboard_stats": DashboardStats(fleet).on_get,
     }
-    return served, [Scheduler(core, registry, waiters).run]
+
+    async def end_polls() -> None:
+        await core.stopping.wait()
+        waiters.end_all()
+
+    return served, [Scheduler(core, registry, waiters).run, end_polls]
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:
