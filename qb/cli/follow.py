@@ -78,7 +78,8 @@ def watch(
 def line(event: TaskEvent) -> Text:
     """One event as a line: when, what became of the task, how far, who says what."""
     # the clock of the reader's own zone would differ from every log: UTC, as the server keeps it
-    text = Text(one_line(event.at[11:19]), style="dim")
+    text = Text()
+    text.append(one_line(event.at[11:19]), style="dim")
     text.append(f"  {event.status or '':<9}", style=STYLES.get(event.status, "") if event.status else "")
     text.append(f"  {'' if event.progress is None else f'{event.progress} %':>5}")
     text.append("  " + one_line(event.message or event.kind.replace("_", " ")))

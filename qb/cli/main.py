@@ -53,7 +53,7 @@ app.command(epilog=examples("qb init --data-dir ~/qb", "qb --profile lab init --
 app.command(
     epilog=examples(
         "qb serve --data-dir ~/qb",
-        "qb serve --data-dir /srv/qb --host 127.0.0.1 --host 10.88.0.1 --url https://qb.example.org",
+        "qb serve --data-dir ~/qb --host 127.0.0.1 --host 10.88.0.1 --port 9000",
     )
 )(server.serve)
 app.command(epilog=examples("qb doctor", "qb doctor --data-dir ~/qb", "qb doctor -o json"))(doctor.doctor)

@@ -40,7 +40,7 @@ def profile_path(env: Mapping[str, str]) -> Path:
 
 def read_profiles(path: Path) -> dict[str, Profile]:
     """Every profile in the file by name; none when there is no file. Raises CliError for a broken one."""
-    hint = f"mend {path}, or move it away and run `qb init` with a new data directory"
+    hint = f"mend {path}, or set QB_PROFILE to another file"
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -38,14 +38,14 @@ TASKS: tuple[Column[Task], ...] = (
 
 EVENTS: tuple[Column[TaskEvent], ...] = (
     Column("EVENT", lambda event, _: event.id, wide=True),
-    Column("AT", lambda event, _: event.at),
+    Column("AT", lambda event, _: event.at[:19].replace("T", " ")),
     Column("TRY", lambda event, _: event.attempt or ""),
     Column("FROM", lambda event, _: event.source),
-    Column("KIND", lambda event, _: event.kind, flexible=True),
+    Column("KIND", lambda event, _: event.kind, wide=True),
     Column("STATUS", lambda event, _: event.status, wide=True),
     Column("DONE", lambda event, _: _percent(event.progress)),
     Column("APPLIED", lambda event, _: "yes" if event.applied else "no", wide=True),
-    Column("MESSAGE", lambda event, _: event.message, flexible=True),
+    Column("WHAT", lambda event, _: event.message or event.kind.replace("_", " "), flexible=True),
 )
 
 ARTIFACTS: tuple[Column[Artifact], ...] = (

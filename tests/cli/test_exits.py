@@ -1,0 +1,63 @@
+"""Errors become exit codes through one table that leaves nothing out."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from qb.cli.exits import Exit
+from qb.cli.reference import _MEANING
+from qb.cli.refusals import BY_CODE, BY_KIND, answer_to, as_cli_error
+from qb.client import BadAnswer, ClientError, Refused, Unreachable
+from qb.contract.errors import ErrorCode
+
+
+def _tree(kind: type[ClientError]) -> set[type[ClientError]]:
+    return {kind}.union(*(_tree(child) for child in kind.__subclasses__()))
+
+
+def test_every_error_code_has_a_row() -> None:
+    assert set(BY_CODE) == set(ErrorCode)
+
+
+def test_every_error_of_the_client_has_a_row() -> None:
+    assert set(BY_KIND) == _tree(ClientError)
+
+
+def test_every_exit_code_is_documented() -> None:
+    assert set(_MEANING) == set(Exit)
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (Refused(401, ErrorCode.UNAUTHENTICATED, "no key"), 4),
+        (Refused(403, ErrorCode.FORBIDDEN, "not yours"), 4),
+        (Refused(404, ErrorCode.NOT_FOUND, "no task"), 5),
+        (Refused(409, ErrorCode.ALREADY_ENDED, "ended"), 6),
+        (Refused(422, ErrorCode.INVALID, "priority"), 2),
+        (Refused(403, None, "a proxy says no"), 4),
+        (Refused(404, None, "a proxy says no"), 5),
+        (Refused(502, None, "a proxy says no"), 1),
+        (Unreachable("nothing listens"), 1),
+        (BadAnswer("html"), 1),
+        (ClientError("cannot read"), 1),
+    ],
+)
+def test_an_error_has_the_exit_code_that_scripts_expect(error: ClientError, exit_code: int) -> None:
+    assert answer_to(error).exit_code == exit_code
+
+
+def test_a_message_is_one_line_and_inert() -> None:
+    assert as_cli_error(Refused(404, None, "a\nb \x1b[31m")).message == "a b ␛[31m"
+
+
+def test_an_answer_of_something_else_is_told_in_one_line(qb: Any, connected: Any) -> None:
+    class Page(BaseModel):
+        html: str = "hello"
+
+    connected.answers("GET", "/tasks", Page())
+    ran = qb("task", "list")
+    assert ran.code == 1
+    assert ran.err.startswith("error: the answer is not a list of Task")
+    assert "Traceback" not in ran.err

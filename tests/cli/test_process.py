@@ -1,0 +1,71 @@
+"""`qb` as a process: closed pipes, Ctrl-C, odd locales and bugs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from qb.cli import main
+
+QB = [sys.executable, "-c", "from qb.cli.main import run; run()"]
+
+
+def test_a_closed_pipe_is_quiet(connected: Any, make_task: Any) -> None:
+    connected.answers("GET", "/tasks", [make_task(prompt="x" * 1000) for _ in range(500)])
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = subprocess.run([*QB, "task", "list"], stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+    finally:
+        os.close(writing)
+    assert ran.stderr == b""
+
+
+def test_a_pipe_that_closes_on_a_short_answer_is_quiet(connected: Any, make_task: Any) -> None:
+    connected.answers("GET", "/tasks", [make_task()])
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = subprocess.run([*QB, "task", "list"], stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+    finally:
+        os.close(writing)
+    assert ran.stderr == b""
+
+
+def test_ctrl_c_exits_130_and_says_nothing(connected: Any, make_event: Any) -> None:
+    path = f"/tasks/{make_event(1).task_id}/events"
+    connected.streams(path, [make_event(1)], ends=False)
+    waiting = subprocess.Popen(
+        [*QB, "task", "wait", make_event(1).task_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 20
+    while not any(seen.path == path for seen in connected.seen):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate(timeout=20)
+    assert (waiting.returncode, out, err) == (130, b"", b"")
+
+
+def test_a_terminal_that_knows_only_ascii_gets_escapes(connected: Any, make_task: Any) -> None:
+    connected.answers("GET", "/tasks", [make_task(prompt="Grüße")])
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run([*QB, "task", "list"], capture_output=True, env=env, timeout=30, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert rb"Gr\xfc\xdfe" in ran.stdout
+
+
+def test_a_bug_is_one_line_too(qb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(main, "get_command", broken)
+    ran = qb("task", "list")
+    assert ran.code == 1
+    assert ran.err == (
+        "error: unexpected ZeroDivisionError: division by zero\nhint: set QB_DEBUG=1 to see where, and report it\n"
+    )
