@@ -1,15 +1,17 @@
 """The ASGI application: every route that is served, on one screen."""
 
+from qb.api.artifacts import Artifacts
 from qb.api.asgi import Api
 from qb.api.auth import Responder, add_routes
 from qb.api.errors import handle_errors
-from qb.api.files import Artifacts, Downloads, Uploads
+from qb.api.files import Downloads, Uploads
 from qb.api.health import DashboardResource, HealthResource, ReadyResource, VersionResource
 from qb.api.lifespan import Background, Lifespan
 from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
 from qb.api.output import SessionLogs, TaskOutput
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
+from qb.service.artifacts import Artifacts as ArtifactService
 from qb.service.blobs import Blobs
 from qb.service.core import Core, Settings
 from qb.service.dispatch import Dispatch
@@ -34,7 +36,8 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     blobs = Blobs(core.settings.blobs)
     blobs.open()
     files = Files(core, registry, blobs)
-    artifacts, output, logs = Artifacts(files), TaskOutput(core, Output(core, registry)), SessionLogs(Transcripts(core))
+    artifacts = Artifacts(ArtifactService(core, registry, blobs))
+    output, logs = TaskOutput(core, Output(core, registry)), SessionLogs(Transcripts(core))
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,

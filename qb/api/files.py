@@ -1,19 +1,19 @@
-"""Uploads, downloads and artifacts: bytes in and out, streamed."""
+"""Uploads, and the files that nodes fetch: streamed in, streamed out."""
 
-from collections.abc import AsyncIterator
-from typing import BinaryIO
-from urllib.parse import quote
+from contextlib import AsyncExitStack
 
 import falcon
 from falcon.asgi import Request, Response
+from falcon.asgi.multipart import BodyPart
 
 from qb.api.media import reply
-from qb.api.tasks import whole
 from qb.domain.errors import Invalid, Malformed, UnsupportedMediaType
-from qb.service.files import Files
+from qb.service.blobs import Sending
+from qb.service.files import Files, Received
 from qb.store.files import StoredFile
 
-CHUNK = 256 << 10
+_ESCAPES = (("%22", '"'), ("%0D", "\r"), ("%0A", "\n"))
+"""What clients write in a form for the characters that would end a file name (WHATWG HTML, form encoding)."""
 
 
 class Uploads:
@@ -24,18 +24,40 @@ class Uploads:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Take one file of a multipart form, in its field `file`."""
-        if not (req.content_type or "").startswith("multipart/form-data"):
+        if (req.content_type or "").partition(";")[0].strip().lower() != "multipart/form-data":
             raise UnsupportedMediaType("send the file as multipart/form-data, in a field named file")
-        try:
-            form = await req.get_media()
-            async for part in form:
-                if part.name == "file" and part.filename is not None:
-                    name = part.filename
-                    reply(resp, await self._files.upload(req.context.identity, name, part.stream), 201)
-                    return
-        except falcon.MediaMalformedError as error:
-            raise Malformed(f"the multipart form cannot be read: {error.description}") from error
-        raise Invalid("the form has no file: send it in a field named file, with a file name")
+        self._files.check_size(req.content_length)
+        async with AsyncExitStack() as owned:
+            try:
+                received = await self._read(req, owned)
+            except falcon.MediaMalformedError as error:
+                raise Malformed("the multipart form is not whole: send it again") from error
+            if received is None:
+                raise Invalid("the form has no file: send it in a field named file, with a file name")
+            reply(resp, await self._files.keep(req.context.identity, received), 201)
+
+    async def _read(self, req: Request, owned: AsyncExitStack) -> Received | None:
+        received = None
+        # Read to the closing boundary: without it a lost connection would look like the end of the file.
+        async for part in await req.get_media():
+            field, filename = _names(part)
+            if field != "file" or filename is None:
+                continue
+            if received is not None:
+                raise Invalid("the form has two files: send one at a time")
+            received = await owned.enter_async_context(self._files.receive(filename, aiter(part.stream)))
+        return received
+
+
+def _names(part: BodyPart) -> tuple[str | None, str | None]:
+    try:
+        field, filename = part.name, part.filename
+    except UnicodeDecodeError as error:
+        raise Malformed("the multipart form has a part whose headers are not UTF-8") from error
+    if filename is not None:
+        for escape, character in _ESCAPES:
+            filename = filename.replace(escape, character)
+    return field, filename
 
 
 class Downloads:
@@ -45,55 +67,14 @@ class Downloads:
         self._files = files
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
-        """A file of the task that the caller's node holds."""
-        _send(resp, *await self._files.download(req.context.identity.node_id, name))
+        """A file of a task that the caller's node holds; `task_id` tells which, where the node holds several."""
+        node_id = req.context.identity.node_id
+        send(resp, *await self._files.download(node_id, name, task_id=req.get_param("task_id")))
 
 
-class Artifacts:
-    """/tasks/{task_id}/artifacts and /tasks/{task_id}/artifacts/{name}"""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-
-    async def on_put(self, req: Request, resp: Response, task_id: str, name: str) -> None:
-        """Keep one artifact."""
-        attempt = whole(req, "attempt", default=0, low=0, high=1 << 31)
-        stored = await self._files.put_artifact(
-            req.context.identity,
-            task_id,
-            name,
-            _chunks(req),
-            length=req.content_length,
-            digest=req.get_header("Digest"),
-            attempt=attempt or None,
-        )
-        reply(resp, stored, 201)
-
-    async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
-        """List them."""
-        reply(resp, await self._files.artifacts(task_id))
-
-    async def on_get_one(self, req: Request, resp: Response, task_id: str, name: str) -> None:
-        """Send one."""
-        file, blob = await self._files.artifact(task_id, name)
-        _send(resp, file, blob)
-        resp.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(file.name, safe='')}")
-
-
-async def _chunks(req: Request) -> AsyncIterator[bytes]:
-    while chunk := await req.stream.read(CHUNK):
-        yield chunk
-
-
-def _send(resp: Response, file: StoredFile, blob: BinaryIO) -> None:
+def send(resp: Response, file: StoredFile, blob: Sending) -> None:
+    """Answer with the bytes of a file, as nothing that a browser would show or run."""
     resp.content_type = "application/octet-stream"
     resp.set_header("X-Checksum-SHA256", file.checksum)
     resp.set_header("X-Content-Type-Options", "nosniff")
-    resp.set_stream(_blob(blob), file.size)
-
-
-async def _blob(blob: BinaryIO) -> AsyncIterator[bytes]:
-    with blob:
-        # From the page cache as a rule: a read takes less time than the hop to a thread would.
-        while chunk := blob.read(CHUNK):
-            yield chunk
+    resp.set_stream(blob, file.size)

@@ -1,12 +1,13 @@
 """A task's output and transcripts."""
 
+import asyncio
 import sqlite3
 
 import orjson
 from falcon.asgi import Request, Response
 
 from qb.api import sse
-from qb.api.media import read_model, reply
+from qb.api.media import LOGS_LIMIT, OUTPUT_LIMIT, encode, read_model, reply
 from qb.api.tasks import NO_CURSOR, whole
 from qb.contract.logs import SessionUpload
 from qb.contract.tasks import OutputBatch
@@ -16,8 +17,6 @@ from qb.service.tasks import ended
 from qb.service.transcripts import Transcripts
 
 PAGE = 1000
-OUTPUT_LIMIT = 8 << 20
-SESSION_LIMIT = 32 << 20
 
 
 class TaskOutput:
@@ -55,9 +54,11 @@ class SessionLogs:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Keep a session."""
-        body = await read_model(req, SessionUpload, limit=SESSION_LIMIT)
+        body = await read_model(req, SessionUpload, limit=LOGS_LIMIT)
         reply(resp, await self._transcripts.take(req.context.identity, body))
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
         """The task's sessions."""
-        reply(resp, await self._transcripts.show(task_id))
+        sessions = await self._transcripts.show(task_id)
+        # Tens of megabytes, at times: not on the event loop.
+        resp.data = await asyncio.to_thread(encode, sessions)

@@ -5,22 +5,61 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from qb.domain.errors import NotFound, StorageFull, TooLarge
 
 FILE_LIMIT = 1 << 30
+"""Bytes of the largest file that is taken."""
+
 PART = "part-"
+CHUNK = 256 << 10
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file received whole and synced, not yet kept. `checksum` is SHA-256 in lower-case hex, `size` in bytes."""
+
+    path: Path
+    checksum: str
+    size: int
+
+
+class Sending:
+    """One blob on its way out; falcon iterates it and closes it. `tick` is awaited before each chunk."""
+
+    def __init__(self, blob: BinaryIO, tick: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._blob = blob
+        self._tick = tick
+
+    def __aiter__(self) -> "Sending":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._tick is not None:
+            await self._tick()
+        # In a thread even when the page cache has it: where the client has gone, nothing else here ever waits.
+        chunk = await asyncio.to_thread(self._blob.read, CHUNK)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        self._blob.close()
 
 
 class Blobs:
     """The folder of blobs. Bytes are streamed: no file is ever whole in memory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, limit: int = FILE_LIMIT) -> None:
         self._folder = folder
+        self._limit = limit
 
     def open(self) -> None:
         """Make the folder, and remove what a crash left half written."""
@@ -28,59 +67,87 @@ class Blobs:
         for part in self._folder.glob(f"{PART}*"):
             part.unlink()
 
-    async def receive(self, chunks: AsyncIterator[bytes], *, limit: int = FILE_LIMIT) -> tuple[Path, str, int]:
-        """Write the chunks to a part of their own; returns it with its SHA-256 and size, for `keep` or `drop`.
+    def check_size(self, size: int | None) -> None:
+        """Refuse an announced size before a byte is taken. Raises TooLarge."""
+        if size is not None and size > self._limit:
+            raise TooLarge(f"the file is over {_human(self._limit)}: split it, or put it where the agent can get it")
 
-        Raises TooLarge past `limit` bytes and StorageFull when the disk is full; the part is gone then.
+    @asynccontextmanager
+    async def receive(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Part]:
+        """Write the chunks to a part, for `keep`; a part that is not kept is removed in the end.
+
+        Raises TooLarge past the limit, StorageFull when the disk is full, and what `chunks` raises.
         """
-        handle, name = await asyncio.to_thread(tempfile.mkstemp, prefix=PART, dir=self._folder)
-        part, digest, size = Path(name), hashlib.sha256(), 0
+        with _room():
+            handle, name = await asyncio.to_thread(tempfile.mkstemp, prefix=PART, dir=self._folder)
+        path = Path(name)
         try:
-            with os.fdopen(handle, "wb") as target:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if size > limit:
-                        raise TooLarge(
-                            f"the file is over {limit >> 20} MiB: split it, or put it where the agent can get it"
-                        )
-                    digest.update(chunk)
-                    await asyncio.to_thread(target.write, chunk)
-                await asyncio.to_thread(_sync, target)
-        except BaseException as error:
-            self.drop(part)
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull("the disk is full: nothing was stored; free space and send the file again") from error
-            raise
-        return part, digest.hexdigest(), size
+            with _room(), os.fdopen(handle, "wb", buffering=0) as target:
+                checksum, size = await self._fill(target, chunks)
+            yield Part(path, checksum, size)
+        finally:
+            _drop(path)
 
-    async def keep(self, part: Path, checksum: str) -> None:
-        """Give a part its name, durably."""
-        await asyncio.to_thread(self._keep, part, checksum)
+    async def _fill(self, target: BinaryIO, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
+        digest, size, held = hashlib.sha256(), 0, bytearray()
 
-    def drop(self, part: Path) -> None:
-        """Remove a part that is not wanted."""
-        with suppress(FileNotFoundError):
-            part.unlink()
+        def write() -> None:
+            digest.update(held)
+            rest = memoryview(held)
+            while rest:
+                rest = rest[target.write(rest) :]
+
+        async for chunk in chunks:
+            size += len(chunk)
+            self.check_size(size)
+            held += chunk
+            if len(held) >= CHUNK:
+                await asyncio.to_thread(write)
+                held = bytearray()
+        await asyncio.to_thread(write)
+        await asyncio.to_thread(os.fsync, target.fileno())
+        return digest.hexdigest(), size
+
+    async def keep(self, part: Part) -> None:
+        """Give a part its name, durably; bytes that are there already are simply there again."""
+        with _room():
+            await asyncio.to_thread(self._keep, part)
 
     def read(self, checksum: str) -> BinaryIO:
         """The blob, opened; the caller closes it. Raises NotFound when it is not there."""
         try:
-            return (self._folder / checksum[:2] / checksum).open("rb")
+            return self._place(checksum).open("rb")
         except FileNotFoundError as error:
             raise NotFound("the file's contents are gone: the data directory has lost a blob") from error
 
-    def _keep(self, part: Path, checksum: str) -> None:
-        folder = self._folder / checksum[:2]
-        folder.mkdir(mode=0o700, exist_ok=True)
-        part.replace(folder / checksum)
-        for changed in (folder, self._folder):
-            handle = os.open(changed, os.O_RDONLY)
+    def _place(self, checksum: str) -> Path:
+        return self._folder / checksum[:2] / checksum
+
+    def _keep(self, part: Part) -> None:
+        place = self._place(part.checksum)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        part.path.replace(place)
+        for folder in (place.parent, self._folder):
+            handle = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
 
 
-def _sync(target: BinaryIO) -> None:
-    target.flush()
-    os.fsync(target.fileno())
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+
+
+def _human(size: int) -> str:
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size} bytes"
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull("the disk is full: nothing was stored; free space and send the file again") from error
+        raise

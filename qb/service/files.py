@@ -1,40 +1,39 @@
-"""Files that go with tasks, and artifacts that come back."""
+"""Files that go with tasks: uploaded by operators, fetched by the node that holds the task."""
 
-import base64
-import binascii
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, BinaryIO
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
-from qb.contract.routes import Caller
-from qb.contract.states import Reporter
 from qb.contract.text import FILE_NAME_BYTES, check_file_name
-from qb.domain.errors import ChecksumMismatch, Invalid, Malformed, NotFound, StaleAttempt
+from qb.domain.errors import Invalid, NotFound
 from qb.domain.times import after, iso
-from qb.service.blobs import Blobs
+from qb.service.blobs import Blobs, Part, Sending
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Registry
-from qb.service.reports import attempt_of
-from qb.store import claims, events, tasks
+from qb.store import claims
 from qb.store import files as store
 from qb.store.files import StoredFile
 
 PREFIX = 8
+RENEW_SECONDS = 20.0
+"""How often a download in progress renews the leases of its node."""
 
 
 def resolve(db: sqlite3.Connection, filenames: Sequence[str], *, identity: Identity) -> list[StoredFile]:
     """The uploads that a new task names. Raises Invalid for an unknown one, or two with one name of their own."""
-    found: list[StoredFile] = []
+    found: dict[str, StoredFile] = {}
     for filename in filenames:
         file = store.upload(db, filename)
         if file is None:
             raise Invalid(f"files: no upload {filename!r}; send it by POST /upload and use the filename it answers")
-        if any(other.name == file.name for other in found):
+        if file.name in found:
             raise Invalid(f"files: two files are named {file.name!r}; rename one of them")
-        found.append(file)
-    return found
+        found[file.name] = file
+    return list(found.values())
 
 
 def checked_name(name: str) -> str:
@@ -42,7 +41,15 @@ def checked_name(name: str) -> str:
     try:
         return check_file_name(name)
     except ValueError as error:
-        raise Invalid(f"file name {name[:60]!r} {error}") from error
+        raise Invalid(f"file name {name[:60]!r} {_reason(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An upload whose bytes are here, and which nobody knows yet."""
+
+    name: str
+    part: Part
 
 
 class Files:
@@ -53,121 +60,70 @@ class Files:
         self._registry = registry
         self._blobs = blobs
 
-    async def upload(self, identity: Identity, name: str, chunks: AsyncIterator[bytes]) -> dict[str, Any]:
-        """Store a file for tasks to name; returns Upload."""
+    def check_size(self, size: int | None) -> None:
+        """Refuse an announced size before a byte is taken. Raises TooLarge."""
+        self._blobs.check_size(size)
+
+    @asynccontextmanager
+    async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[Received]:
+        """Take the bytes in, for `keep` once the whole request has proved sound; else they go again."""
         original = checked_name(name)
-        part, checksum, size = await self._blobs.receive(chunks)
-        await self._blobs.keep(part, checksum)
-        filename = _unique(original)
-        file = StoredFile(original, checksum, size)
+        async with self._blobs.receive(chunks) as part:
+            yield Received(original, part)
+
+    async def keep(self, identity: Identity, received: Received) -> dict[str, Any]:
+        """Make the file one that tasks can name; returns Upload."""
+        part = received.part
+        await self._blobs.keep(part)
+        file = StoredFile(received.name, part.checksum, part.size)
         now = iso(self._core.clock())
-        await self._core.writer.run(lambda db: store.add_upload(db, filename, file, by=identity.name, now=now))
-        return {"filename": filename, "original_name": original, "checksum": checksum, "size": size}
 
-    async def download(self, node_id: str, name: str) -> tuple[StoredFile, BinaryIO]:
-        """The file of that name of the task that the node holds; asking renews its leases. Raises NotFound."""
-        member = self._registry.members.get(node_id)
-        now = self._core.clock()
+        def work(db: sqlite3.Connection) -> str:
+            filename = _unique(db, file.name)
+            store.add_upload(db, filename, file, by=identity.name, now=now)
+            return filename
 
-        def work(db: sqlite3.Connection) -> StoredFile | None:
-            if member is not None:
-                claims.renew_all(db, node_id, lease=after(now, member.lease))
-            return store.live_file(db, node_id, name)
+        filename = await self._core.writer.run(work)
+        return {"filename": filename, "original_name": file.name, "checksum": file.checksum, "size": file.size}
 
-        file = await self._core.writer.run(work)
+    async def download(self, node_id: str, name: str, *, task_id: str | None = None) -> tuple[StoredFile, Sending]:
+        """The file of that name of a task (of `task_id`, where given) that the node holds.
+
+        Asking for it, and receiving it, renews the node's leases. Raises NotFound.
+        """
+        await self._renew(node_id)
+        file = await self._core.readers.run(lambda db: store.live_file(db, node_id, name, task_id))
         if file is None:
             raise NotFound(f"no file {name[:255]!r} belongs to a task that this node holds")
-        return file, self._blobs.read(file.checksum)
+        last = self._core.clock()
 
-    async def put_artifact(
-        self,
-        identity: Identity,
-        task_id: str,
-        name: str,
-        chunks: AsyncIterator[bytes],
-        *,
-        length: int | None,
-        digest: str | None,
-        attempt: int | None,
-    ) -> dict[str, Any]:
-        """Keep what a task left; returns Artifact.
+        async def tick() -> None:
+            nonlocal last
+            now = self._core.clock()
+            if (now - last).total_seconds() >= RENEW_SECONDS:
+                last = now
+                await self._renew(node_id)
 
-        Raises Malformed when fewer bytes came than `length` says, ChecksumMismatch against `digest`
-        (``sha-256=BASE64``), StaleAttempt for an older attempt; nothing is stored then.
-        """
-        checked_name(name)
-        expected = _sha256(digest)
-        said = await self._core.readers.run(lambda db: _attempt(db, identity, task_id, attempt))
-        part, checksum, size = await self._blobs.receive(chunks)
-        if length is not None and size != length:
-            self._blobs.drop(part)
-            raise Malformed(f"{size} of {length} bytes came: send the artifact again")
-        if expected is not None and expected != checksum:
-            self._blobs.drop(part)
-            raise ChecksumMismatch(f"the bytes of {name!r} have another SHA-256 than its Digest says: send it again")
-        await self._blobs.keep(part, checksum)
-        file = StoredFile(name, checksum, size)
-        now = iso(self._core.clock())
-        await self._core.writer.run(lambda db: _put(db, identity, task_id, said, file, now))
-        self._core.hub.publish(task_id)
-        return {"name": name, "size": size, "checksum": checksum, "created_at": now, "attempt": said}
+        return file, Sending(self._blobs.read(file.checksum), tick)
 
-    async def artifacts(self, task_id: str) -> list[dict[str, Any]]:
-        """The task's artifacts. Raises NotFound."""
-
-        def read(db: sqlite3.Connection) -> list[dict[str, Any]]:
-            if tasks.get(db, task_id) is None:
-                raise NotFound(f"no task {task_id}")
-            return store.artifacts(db, task_id)
-
-        return await self._core.readers.run(read)
-
-    async def artifact(self, task_id: str, name: str) -> tuple[StoredFile, BinaryIO]:
-        """One artifact, opened; the caller closes it. Raises NotFound."""
-        file = await self._core.readers.run(lambda db: store.artifact(db, task_id, name))
-        if file is None:
-            raise NotFound(f"task {task_id} left no artifact {name[:255]!r}")
-        return file, self._blobs.read(file.checksum)
+    async def _renew(self, node_id: str) -> None:
+        member = self._registry.members.get(node_id)
+        if member is not None:
+            now = self._core.clock()
+            member.seen(now)
+            lease = after(now, member.lease)
+            await self._core.writer.run(lambda db: claims.renew_all(db, node_id, lease=lease))
 
 
-def _attempt(db: sqlite3.Connection, identity: Identity, task_id: str, said: int | None) -> int:
-    attempt = attempt_of(db, identity, task_id, said)
-    row = tasks.get(db, task_id)
-    if row is None:
-        raise NotFound(f"no task {task_id}")
-    if attempt != row["attempt"]:
-        raise StaleAttempt(f"attempt {attempt} of task {task_id} is over: its files are not wanted any more")
-    return attempt
+def _reason(error: ValueError) -> str:
+    return "is not valid Unicode" if isinstance(error, UnicodeError) else str(error)
 
 
-def _put(db: sqlite3.Connection, identity: Identity, task_id: str, attempt: int, file: StoredFile, now: str) -> None:
-    store.put_artifact(db, task_id, attempt, file, now=now)
-    events.add(
-        db,
-        task_id=task_id,
-        attempt=attempt,
-        at=now,
-        kind="artifact",
-        source=Reporter.AGENT if identity.caller is Caller.AGENT else Reporter.RUNNER,
-        node_id=identity.node_id,
-        message=file.name,
-        detail={"size": file.size, "checksum": file.checksum},
-    )
-
-
-def _sha256(digest: str | None) -> str | None:
-    for part in (digest or "").split(","):
-        algorithm, _, value = part.strip().partition("=")
-        if algorithm.lower() == "sha-256":
-            try:
-                return base64.b64decode(value, validate=True).hex()
-            except (binascii.Error, ValueError) as error:
-                raise Malformed("Digest: sha-256 is no base64 text") from error
-    return None
-
-
-def _unique(name: str) -> str:
+def _unique(db: sqlite3.Connection, name: str) -> str:
     """A name by which tasks can ask for just this upload; it ends like the file's own."""
     room = FILE_NAME_BYTES - PREFIX - 1
     tail = name.encode()[-room:].decode(errors="ignore")
-    return f"{uuid4().hex[:PREFIX]}-{tail}"
+    while True:
+        filename = f"{uuid4().hex[:PREFIX]}-{tail}"
+        if store.upload(db, filename) is None:
+            return filename

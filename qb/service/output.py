@@ -4,14 +4,14 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from qb.contract.tasks import OutputBatch
+from qb.contract.tasks import OutputBatch, OutputChunk
 from qb.domain.errors import NotFound, StaleAttempt
-from qb.domain.times import after as later
+from qb.service.artifacts import renew
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Registry
 from qb.service.reports import attempt_of
-from qb.store import claims, output, tasks
+from qb.store import output, tasks
 
 
 class Output:
@@ -39,15 +39,13 @@ class Output:
             raise NotFound(f"no task {task_id}")
         if attempt != row["attempt"]:
             raise StaleAttempt(f"attempt {attempt} of task {task_id} is over: its output is not wanted any more")
-        member = self._registry.members.get(identity.node_id or "")
-        if member is not None:
-            claims.renew(db, task_id, attempt, lease=later(now, member.lease))
+        renew(db, self._registry, identity, task_id, attempt, now)
         have = output.last_seq(db, task_id, attempt)
         fresh = []
-        for chunk in sorted(body.chunks, key=lambda each: each.seq):
+        for chunk in sorted(body.chunks, key=_seq):
             if chunk.seq == have + 1:
                 have += 1
-                fresh.append((chunk.seq, str(chunk.stream), chunk.at, chunk.text))
+                fresh.append((have, chunk.stream.value, chunk.at, chunk.text))
         output.add(db, task_id, attempt, fresh)
         return have
 
@@ -60,6 +58,10 @@ class Output:
             return output.page(db, task_id, after=after, limit=limit)
 
         return await self._core.readers.run(read)
+
+
+def _seq(chunk: OutputChunk) -> int:
+    return chunk.seq
 
 
 def output_rows(db: sqlite3.Connection, task_id: str, after: int) -> list[dict[str, Any]]:

@@ -17,6 +17,12 @@ MILLISECONDS = 10**11
 """A time above this is in milliseconds: in seconds it would be after the year 5000."""
 
 
+TITLE_CHARS = 1000
+MOST_TOKENS = 10**12
+MOST_COST = 1e9
+"""More than this no session can have: what says so is cut, so that sums stay sums."""
+
+
 class Transcripts:
     """Use cases about transcripts."""
 
@@ -42,7 +48,8 @@ class Transcripts:
             row = tasks.get(db, task_id)
             if row is None:
                 raise NotFound(f"no task {task_id}")
-            stored = _stored(session, task_id, attempt, _stale(session, row["created_at"]), now)
+            began = transcripts.began(db, task_id, attempt) or row["created_at"]
+            stored = _stored(session, task_id, attempt, _stale(session, began), now)
             transcripts.put(db, stored, messages)
             events.add(
                 db,
@@ -52,8 +59,8 @@ class Transcripts:
                 kind="session",
                 source=Reporter.AGENT if identity.caller is Caller.AGENT else Reporter.RUNNER,
                 node_id=identity.node_id,
-                message=session.title,
-                detail={"session": session.id, "messages": len(messages)},
+                message=(session.title or "")[:TITLE_CHARS] or None,
+                detail={"session": session.id, "messages": len(messages), "stale": stored["stale"]},
             )
             return stored
 
@@ -77,10 +84,10 @@ def _stored(session: Session, task_id: str, attempt: int, stale: bool, now: str)
         "task_id": task_id,
         "id": session.id,
         "attempt": attempt,
-        "title": session.title,
-        "prompt_tokens": session.prompt_tokens or 0,
-        "completion_tokens": session.completion_tokens or 0,
-        "cost": session.cost or 0.0,
+        "title": None if session.title is None else session.title[:TITLE_CHARS],
+        "prompt_tokens": min(max(session.prompt_tokens or 0, 0), MOST_TOKENS),
+        "completion_tokens": min(max(session.completion_tokens or 0, 0), MOST_TOKENS),
+        "cost": min(max(session.cost or 0.0, 0.0), MOST_COST),
         "created_at": session.created_at,
         "updated_at": session.updated_at,
         "message_count": len(session.messages),
@@ -89,9 +96,10 @@ def _stored(session: Session, task_id: str, attempt: int, stale: bool, now: str)
     }
 
 
-def _stale(session: Session, task_created_at: str) -> bool:
+def _stale(session: Session, began: str) -> bool:
+    """Whether the session ended before its attempt was handed out: the client sent another task's."""
     newest = session.updated_at or session.created_at
     if newest is None:
         return False
     seconds = newest / 1000 if newest > MILLISECONDS else newest
-    return seconds < int(parse(task_created_at).timestamp())
+    return seconds < int(parse(began).timestamp())

@@ -12,7 +12,9 @@ _UPLOAD = "SELECT * FROM uploads WHERE filename = ?"
 _ADD_FILE = "INSERT INTO task_files (task_id, name, position, checksum, size) VALUES (?, ?, ?, ?, ?)"
 _LIVE_FILE = """
 SELECT f.name, f.checksum, f.size FROM tasks t JOIN task_files f ON f.task_id = t.id
-WHERE t.assigned_node_id = ? AND t.lease_expires_at IS NOT NULL AND f.name = ? ORDER BY t.assigned_at DESC LIMIT 1
+WHERE t.assigned_node_id = :node_id AND t.lease_expires_at IS NOT NULL AND f.name = :name
+    AND (:task_id IS NULL OR t.id = :task_id)
+ORDER BY t.assigned_at DESC LIMIT 1
 """
 _PUT_ARTIFACT = """
 INSERT INTO artifacts (task_id, name, attempt, checksum, size, created_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -49,9 +51,9 @@ def add_task_files(db: sqlite3.Connection, task_id: str, files: Sequence[StoredF
     db.executemany(_ADD_FILE, rows)
 
 
-def live_file(db: sqlite3.Connection, node_id: str, name: str) -> StoredFile | None:
-    """The file of that name of a task that the node holds now, or None."""
-    row = db.execute(_LIVE_FILE, (node_id, name)).fetchone()
+def live_file(db: sqlite3.Connection, node_id: str, name: str, task_id: str | None = None) -> StoredFile | None:
+    """The file of that name of a task that the node holds now (of the newest, or of `task_id`), or None."""
+    row = db.execute(_LIVE_FILE, {"node_id": node_id, "name": name, "task_id": task_id}).fetchone()
     return None if row is None else StoredFile(row["name"], row["checksum"], row["size"])
 
 

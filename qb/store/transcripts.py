@@ -23,6 +23,7 @@ UPDATE tasks SET
         (SELECT id FROM crush_sessions WHERE task_id = :id AND NOT stale ORDER BY created_at LIMIT 1))
 WHERE id = :id
 """
+_BEGAN = "SELECT claimed_at FROM attempts WHERE task_id = ? AND attempt = ?"
 _SESSIONS = "SELECT * FROM crush_sessions WHERE task_id = ? ORDER BY created_at, id"
 _MESSAGES = """
 SELECT id, role, content, model, provider, created_at, finished_at FROM crush_messages
@@ -37,6 +38,12 @@ def put(db: sqlite3.Connection, session: dict[str, Any], messages: Sequence[tupl
     db.execute(_CLEAR, key)
     db.executemany(_ADD, [(*key, position, *message) for position, message in enumerate(messages)])
     db.execute(_ROLL_UP, {"id": session["task_id"]})
+
+
+def began(db: sqlite3.Connection, task_id: str, attempt: int) -> str | None:
+    """When the attempt was handed to its node: nothing that it did can be older."""
+    row = db.execute(_BEGAN, (task_id, attempt)).fetchone()
+    return None if row is None else str(row["claimed_at"])
 
 
 def sessions(db: sqlite3.Connection, task_id: str) -> list[dict[str, Any]]:

@@ -1,0 +1,42 @@
+"""Artifacts: what tasks leave behind."""
+
+from urllib.parse import quote
+
+from falcon.asgi import Request, Response
+
+from qb.api.bodies import chunks
+from qb.api.files import send
+from qb.api.media import reply
+from qb.api.tasks import whole
+from qb.service.artifacts import Artifacts as ArtifactService
+
+
+class Artifacts:
+    """/tasks/{task_id}/artifacts and /tasks/{task_id}/artifacts/{name}"""
+
+    def __init__(self, artifacts: ArtifactService) -> None:
+        self._artifacts = artifacts
+
+    async def on_put(self, req: Request, resp: Response, task_id: str, name: str) -> None:
+        """Keep one; `attempt` says whose it is."""
+        attempt = whole(req, "attempt", default=0, low=0, high=1 << 31)
+        self._artifacts.check_size(req.content_length)
+        stored = await self._artifacts.put(
+            req.context.identity,
+            task_id,
+            name,
+            chunks(req),
+            digest=req.get_header("Digest"),
+            attempt=attempt or None,
+        )
+        reply(resp, stored, 201)
+
+    async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
+        """List them."""
+        reply(resp, await self._artifacts.every(task_id))
+
+    async def on_get_one(self, req: Request, resp: Response, task_id: str, name: str) -> None:
+        """Send one."""
+        file, blob = await self._artifacts.one(task_id, name)
+        resp.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(file.name, safe='')}")
+        send(resp, file, blob)
