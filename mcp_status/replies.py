@@ -68,7 +68,7 @@ def report_advice(receipt: Receipt, sent: ReportStatus, task: Task | None, left:
         return "An operator has cancelled this task: stop now, start nothing new."
     if receipt.outcome is Outcome.QUEUED:
         why = f" ({receipt.problem})" if receipt.problem else ""
-        return f"Kept, and delivered in the background{why}. Do not repeat it; carry on."
+        return f"Kept, and delivered in the background{why}. Do not repeat it; {_while_queued(sent)}"
     return _delivered_advice(sent, left)
 
 
@@ -79,6 +79,12 @@ def task_advice(task: Task, left: int | None) -> str:
     if task.cancel_requested:
         return "An operator has cancelled this task: stop now, start nothing new."
     return _time_advice(left) or "Carry on."
+
+
+def _while_queued(sent: ReportStatus) -> str:
+    if sent.terminal:
+        return "before you exit, call get_job_info until waiting_reports is 0, for a minute at most."
+    return "carry on."
 
 
 def _delivered_advice(sent: ReportStatus, left: int | None) -> str:

@@ -6,7 +6,10 @@ contract gives them: ``--accept-license --task PROMPT``.
 
 import argparse
 import asyncio
+import csv
+import itertools
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,14 @@ from mcp import Client, StdioServerParameters
 PACE = float(os.environ.get("DEMO_PACE", "0.4"))
 """Seconds between steps, so that a person can follow them."""
 
-PASSED_ON = ("ORCHESTRATOR_URL", "TASK_ID", "JOB_ID", "NODE_API_KEY", "PATH", "SSL_CERT_FILE")
+PASSED_ON = ("ORCHESTRATOR_URL", "TASK_ID", "JOB_ID", "NODE_API_KEY", "QB_CA_FILE", "PATH", "SSL_CERT_FILE")
+
+SETTLE_SECONDS = 60.0
+"""How long the agent stays for its last reports to get through, should the orchestrator be away just then."""
+
+
+class Cancelled(Exception):
+    """An operator has cancelled the task; the message is the reporter's advice."""
 
 
 async def main(prompt: str) -> int:
@@ -26,15 +36,37 @@ async def main(prompt: str) -> int:
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     reporter = StdioServerParameters(command=sys.executable, args=["-m", "mcp_status"], env=environment)
     async with Client(reporter) as client:
-        await tell(client, "report_started", message="reading the files of the task")
         try:
-            message = await work(client, prompt)
-        except (OSError, ValueError) as error:
-            print(f"failed: {error}", file=sys.stderr, flush=True)
-            await tell(client, "report_error", error_message=str(error))
+            code = await attempt(client, prompt)
+            await settle(client)
+        except Cancelled as advice:
+            print(f"stopped: {advice}", file=sys.stderr, flush=True)
             return 1
-        await tell(client, "report_complete", message=message)
+        except TimeoutError:
+            print("the last reports did not get through", file=sys.stderr, flush=True)
+    return code
+
+
+async def attempt(client: Client, prompt: str) -> int:
+    """Work and report the verdict; returns the exit status. Raises Cancelled."""
+    await tell(client, "report_started", message="reading the files of the task")
+    try:
+        message = await work(client, prompt)
+    except (OSError, ValueError, csv.Error) as error:
+        print(f"failed: {error}", file=sys.stderr, flush=True)
+        await tell(client, "report_error", error_message=str(error))
+        return 1
+    await tell(client, "report_complete", message=message)
     return 0
+
+
+async def settle(client: Client) -> None:
+    """Stay until every report has got through. Raises TimeoutError after SETTLE_SECONDS."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        for pause in itertools.chain((0.05, 0.1, 0.2), itertools.repeat(0.5)):
+            if not (await tell(client, "get_job_info")).get("waiting_reports"):
+                return
+            await asyncio.sleep(pause)
 
 
 async def work(client: Client, prompt: str) -> str:
@@ -73,14 +105,20 @@ async def step(client: Client, status: str, progress: int, message: str) -> None
     await asyncio.sleep(PACE)
 
 
-async def tell(client: Client, tool: str, **arguments: Any) -> None:
-    """Call a tool of the status reporter."""
+async def tell(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Call a tool of the status reporter; returns what it answers. Raises Cancelled."""
     answer = await client.call_tool(tool, arguments)
     if answer.is_error:
         print(f"{tool}: {answer.content}", file=sys.stderr, flush=True)
+    told = answer.structured_content or {}
+    if told.get("cancel_requested"):
+        raise Cancelled(told.get("advice", tool))
+    return told
 
 
 if __name__ == "__main__":
+    # a container's first process ignores SIGTERM unless it says otherwise
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser()
     parser.add_argument("--accept-license", action="store_true")
     parser.add_argument("--task", required=True)

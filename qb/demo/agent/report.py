@@ -13,7 +13,7 @@ CHARTED = 3
 
 def markdown(name: str, prompt: str, table: Table) -> str:
     """The report, as Markdown."""
-    lines = [f"# {name}", "", f"> {prompt}", "", f"{table.rows:,} rows{_span(table)}.", ""]
+    lines = [f"# {name}", "", f"> {' '.join(prompt.split())}", "", f"{table.rows:,} rows{_span(table)}.", ""]
     lines += ["| column | mean | lowest | highest |", "|---|---:|---:|---:|"]
     for column, values in table.numbers.items():
         known = [value for value in values if value is not None]

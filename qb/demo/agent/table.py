@@ -1,12 +1,14 @@
 """Reads any CSV and works out what a report needs: numeric columns, and means over time when there are dates."""
 
 import csv
+import math
 import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+GAPS = ("", "na", "n/a", "null", "none", "-")
 FEW = 12
 """A text column with at most this many values is a category worth counting."""
 
@@ -46,7 +48,7 @@ def read(path: Path) -> Table:
     numbers: dict[str, list[float | None]] = {}
     categories: dict[str, Counter[str]] = {}
     dates: list[date] | None = None
-    for column in rows[0]:
+    for column in filter(None, rows[0]):  # cells beyond the header have no name
         values = [row[column] or "" for row in rows]
         days = _dates(values)
         parsed = _numbers(values)
@@ -70,6 +72,13 @@ def _dates(values: list[str]) -> list[date] | None:
 
 def _numbers(values: list[str]) -> list[float | None] | None:
     try:
-        return [float(value) if value else None for value in values]
+        return [_number(value.strip()) for value in values]
     except ValueError:
         return None
+
+
+def _number(text: str) -> float | None:
+    if text.lower() in GAPS:
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
