@@ -111,8 +111,7 @@ class Container:
         except EngineError:
             # the answer to an earlier try may have been lost, or the runner died after it
             state = self._engine.state(self._name)
-            labels = spec["labels"]
-            if state is None or not state.created or state.labels != labels | state.labels:
+            if state is None or not state.created or not spec["labels"].items() <= state.labels.items():
                 raise
 
     def _conmon_pid(self) -> int:
