@@ -39,7 +39,11 @@ UPDATE tasks SET lease_expires_at = iif(
     (SELECT wire FROM nodes WHERE nodes.id = assigned_node_id) >= 2, :lease, :old_lease)
 WHERE lease_expires_at IS NOT NULL
 """
-_SPEC = "SELECT prompt, image, env, limits FROM task_specs WHERE task_id = ?"
+_SPEC = """
+SELECT prompt, image, env, limits,
+    EXISTS (SELECT 1 FROM task_files WHERE task_files.task_id = task_specs.task_id) AS files
+FROM task_specs WHERE task_id = ?
+"""
 _FILES = "SELECT name, checksum FROM task_files WHERE task_id = ? ORDER BY position"
 _EVER = "SELECT 1 FROM attempts WHERE task_id = ? AND attempt = ? AND node_id = ?"
 _LAST = "SELECT max(attempt) FROM attempts WHERE task_id = ? AND node_id = ?"
@@ -82,13 +86,13 @@ def redeliver(db: sqlite3.Connection, task_id: str, attempt: int, *, lease: str)
 
 def payload(db: sqlite3.Connection, task_id: str) -> dict[str, Any]:
     """The part of an assignment that the task's creator decided: prompt, files, image, env, limits."""
-    spec = db.execute(_SPEC, (task_id,)).fetchone()
-    files = db.execute(_FILES, (task_id,)).fetchall()
+    prompt, image, env, limits, attached = db.execute(_SPEC, (task_id,)).fetchone()
+    files = db.execute(_FILES, (task_id,)).fetchall() if attached else []
     return {
-        "prompt": spec["prompt"],
-        "image": spec["image"],
-        "env": json.loads(spec["env"]) if spec["env"] else None,
-        "limits": json.loads(spec["limits"]) if spec["limits"] else None,
+        "prompt": prompt,
+        "image": image,
+        "env": json.loads(env) if env else None,
+        "limits": json.loads(limits) if limits else None,
         "files": [row["name"] for row in files],
         "file_checksums": [row["checksum"] for row in files],
     }

@@ -50,9 +50,11 @@ class Job:
 
 
 class Writer:
-    """The only writer of qb.db: drains its queue, one BEGIN IMMEDIATE, each work in a savepoint, one COMMIT.
+    """The only writer of qb.db: drains its queue, one BEGIN IMMEDIATE, every work in turn, one COMMIT.
 
-    A reply is given after the fsynced commit. Created and closed on the event loop's thread.
+    A reply is given after the fsynced commit. Works that fail are rare and mostly fail before they write, so a
+    group runs without savepoints at first, and once more with one for each work when one fails half-way: a work may
+    run twice, and must leave nothing behind but rows. Created and closed on the event loop's thread.
     """
 
     def __init__(self, path: Path, *, queue_limit: int = QUEUE_LIMIT) -> None:
@@ -112,19 +114,43 @@ class Writer:
                 return
 
     def _commit(self, group: list[Job]) -> None:
-        connection = self._connection
         self.groups += 1
         self.jobs += len(group)
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for job in group:
-                self._work(job)
-            connection.execute("COMMIT")
+            if not self._together(group):
+                self._apart(group)
         except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
+            self._roll_back()
             for job in group:
                 job.error = _storage(error)
+
+    def _together(self, group: list[Job]) -> bool:
+        """The quick way; False when a work failed half-way and all is undone."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        for job in group:
+            before = connection.total_changes
+            try:
+                job.result = job.work(connection)
+            except Exception as error:  # noqa: BLE001 - handed to the caller as it is
+                if not connection.in_transaction or connection.total_changes != before:
+                    self._roll_back()
+                    return False
+                job.error = _storage(error)
+        connection.execute("COMMIT")
+        return True
+
+    def _apart(self, group: list[Job]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        for job in group:
+            job.result = job.error = None
+            self._work(job)
+        connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
 
     def _work(self, job: Job) -> None:
         connection = self._connection
@@ -136,7 +162,7 @@ class Writer:
                 # SQLite gave the whole transaction up (disk full): the group fails together
                 raise sqlite3.OperationalError(str(error)) from error
             connection.execute("ROLLBACK TO work")
-            job.error = _storage(error) if isinstance(error, sqlite3.OperationalError) else error
+            job.error = _storage(error)
         connection.execute("RELEASE work")
 
 
