@@ -97,7 +97,9 @@ class Fleet:
             _may_return(identity, known, token)
             if known["wire"] < 2:
                 self._restarted(db, known, now)
-            row = nodes.update(db, known["id"], values | {"key_version": known["key_version"] + 1})
+            # With its own key it keeps that key: were the reply with a new one lost, it could never come back.
+            newer = 0 if identity.caller is Caller.NODE else 1
+            row = nodes.update(db, known["id"], values | {"key_version": known["key_version"] + newer})
         placements.link_node(db, nodes.traits(row))
         return row
 

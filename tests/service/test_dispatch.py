@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qb.contract.nodes import Held
+from qb.contract.nodes import Held, Register
 from qb.contract.states import NodeState
 from qb.domain.errors import Conflict
 
@@ -252,3 +252,13 @@ async def test_a_name_that_joined_with_another_token_cannot_be_taken_over(plane:
     other = type("Other", (), {"id": "token-2", "name_glob": "*"})()
     with pytest.raises(Conflict):
         await plane.node("box", token=other)
+
+
+async def test_a_node_that_returns_with_its_own_key_keeps_it_and_with_a_token_gets_a_new_one(plane: Any) -> None:
+    node = await plane.node("box")
+    first = plane.core.credentials.node_key(node, 1)
+    own = plane.core.credentials.identify(first)
+    body = Register(hostname="box", wire=2)
+    assert (await plane.fleet.register(own, body, None))["api_key"] == first
+    await plane.node("box")
+    assert plane.core.credentials.identify(first).current is False

@@ -1,0 +1,64 @@
+"""A runner as a process, and words for an agent that is a shell script."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+IMAGE = "localhost/qb-e2e-agent:latest"
+
+REPORT = """
+report() {
+    wget -q -O /dev/null --header "X-API-Key: $NODE_API_KEY" --header "Content-Type: application/json" \
+        --post-data "{\\"task_id\\": \\"$TASK_ID\\", $1}" "$ORCHESTRATOR_URL/status"
+}
+insist() { until report "$1"; do sleep 0.2; done; }
+"""
+"""For an agent's script: `report` tells the orchestrator once, `insist` until it listens."""
+
+
+def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 60) -> Any:
+    """The first true value of `condition`; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+@dataclass
+class Node:
+    """A runner as a process of its own."""
+
+    server: Any
+    folder: Path
+    env: dict[str, str]
+    name: str = "box"
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again on the same state."""
+        command = [sys.executable, "-m", "remote_runner", "pull", "--orchestrator-url", self.server.url]
+        command += ["--name", self.name, "--container-image", IMAGE, "--poll-interval", "1"]
+        command += ["--victoria-home", str(self.folder / "home"), "--state-dir", str(self.folder / "state")]
+        env = {**self.env, "QB_REGISTRATION_TOKEN": self.server.registration_token}
+        with (self.folder / "runner.log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=env, stderr=log)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(20)
+            self.process = None
+
+    def containers(self, task_id: str) -> list[str]:
+        """Every container of the task that there is."""
+        command = ["podman", "ps", "-aq", "--filter", f"label=qb.task={task_id}"]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout.split()

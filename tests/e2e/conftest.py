@@ -1,0 +1,97 @@
+"""A real control plane, a real runner and an agent that is a shell script: the prompt is the script."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qb.client import QbClient, Unreachable
+from qb.contract.tasks import Task, TaskCreate
+from tests.e2e.agent import IMAGE, Node, wait_until
+from tests.fixtures_server import Server, new_server
+
+
+@pytest.fixture(scope="session")
+def agent_image(podman_env: dict[str, str], busybox_image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image whose agent runs the prompt as a shell script."""
+    with (tmp_path_factory.getbasetemp().parent / "e2e-image.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        context = tmp_path_factory.mktemp("agent")
+        (context / "Containerfile").write_text(
+            f'FROM {busybox_image}\nENTRYPOINT ["sh", "-c", "exec sh -c \\"$3\\"", "agent"]\n'
+        )
+        command = ["podman", "build", "-q", "-t", IMAGE, str(context)]
+        subprocess.run(command, env=podman_env, check=True, capture_output=True, timeout=120)
+    return IMAGE
+
+
+@pytest.fixture
+def server(tmp_path: Path, podman_env: dict[str, str]) -> Iterator[Server]:
+    """A control plane that listens on loopback and, for containers, on podman's bridge."""
+    command = ["podman", "network", "inspect", "podman", "--format", "{{range .Subnets}}{{.Gateway}}{{end}}"]
+    done = subprocess.run(command, env=podman_env, capture_output=True, text=True, timeout=60, check=True)
+    own = new_server(tmp_path / "qb", "--host", "127.0.0.1", "--host", done.stdout.strip())
+    own.start()
+    try:
+        yield own
+    finally:
+        own.stop()
+
+
+@pytest.fixture
+def node(server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Path) -> Iterator[Node]:
+    """A runner that has joined the control plane of the fixture `server`."""
+    folder = tmp_path / "node"
+    folder.mkdir()
+    node = Node(server, folder, dict(podman_env) | {"PYTHONUNBUFFERED": "1"}, name=f"box-{os.getpid()}")
+    node.start()
+    try:
+        yield node
+    finally:
+        node.end()
+        with server.client() as client:
+            for task in client.tasks():
+                for container in node.containers(task.id):
+                    command = ["podman", "rm", "-f", "-t", "0", container]
+                    subprocess.run(command, env=podman_env, check=False, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def run(server: Any, node: Node) -> Callable[..., Task]:
+    """Create a task that runs a script; returns it as it was created."""
+
+    def create(script: str, **more: Any) -> Task:
+        with server.client() as client:
+            return client.create_task(TaskCreate(prompt=script, **more))
+
+    return create
+
+
+@pytest.fixture
+def ended(server: Any) -> Callable[[Task], Task]:
+    """Wait for a task's end, through restarts of the server; returns it."""
+
+    def wait(task: Task) -> Task:
+        def look() -> Task | None:
+            try:
+                with server.client() as client:
+                    now = client.task(task.id)
+                    return now if now.status.terminal else None
+            except Unreachable:
+                return None
+
+        found: Task = wait_until(look, f"the end of task {task.id}")
+        return found
+
+    return wait
+
+
+@pytest.fixture
+def client(server: Any) -> Iterator[QbClient]:
+    """A client with the operator's key."""
+    with server.client() as client:
+        yield client
