@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 
 from qb.cli.follow import follow
 from qb.client import ClientError, QbClient
-from qb.contract.states import TaskStatus
+from qb.contract.states import Reporter, TaskStatus
 from qb.contract.tasks import Task, TaskCreate
 from qb.demo import image, podman
 from qb.demo.checkout import HERE, root
@@ -38,7 +38,9 @@ class Steps:
 
     def __call__(self, text: str) -> None:
         """One line."""
-        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {text}", highlight=False)
+        self._console.print(
+            f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True
+        )
 
 
 @contextmanager
@@ -99,6 +101,7 @@ def demo() -> None:
             with Fleet(state, podman.network(), name, steps) as fleet, fleet.client() as client:
                 task = _run_task(client, console, steps)
                 _show_result(client, task, console, steps)
+                _agent_was_heard(client, task, fleet.agent_url)
                 console.print(f"\nDashboard, while it ran: {fleet.dashboard_url} (`make up` keeps it)", highlight=False)
         finally:
             shutil.rmtree(state, ignore_errors=True)
@@ -118,6 +121,17 @@ def _run_task(client: QbClient, console: Console, steps: Steps) -> Task:
     return follow(client, task.id, console, deadline=time.monotonic() + DEMO_SECONDS)
 
 
+def _agent_was_heard(client: QbClient, task: Task, agent_url: str) -> None:
+    """A task can succeed by its exit alone; the demo is about what the agent says meanwhile."""
+    if task.status is TaskStatus.SUCCESS and not any(
+        event.source is Reporter.AGENT for event in client.task_events(task.id)
+    ):
+        raise DemoError(
+            f"the task succeeded, but nothing its agent reported came through: a container must reach {agent_url}; "
+            "does a firewall on this machine refuse podman's bridge?"
+        )
+
+
 def _show_result(client: QbClient, task: Task, console: Console, steps: Steps) -> None:
     folder = root() / ".state" / "demo-output"
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,5 +147,5 @@ def _show_result(client: QbClient, task: Task, console: Console, steps: Steps) -
     for event in client.task_events(task.id):
         progress = "" if event.progress is None else f"{event.progress:3d}% "
         line = f"{event.at[11:23]}  {event.source:<12}  {event.kind:<18}  {progress}{event.message or ''}"
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     steps(f"{task.status}: artifacts are in {folder.relative_to(root())}/")

@@ -57,6 +57,7 @@ class Fleet:
         self._data = state / "control-plane"
         self.port, self._dashboard_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.agent_url = f"http://{network.agent_host}:{self.port}"
         self.dashboard_url = f"http://127.0.0.1:{self._dashboard_port}"
         self.profile = state / "profile.toml"
         self._keys = state / "keys.json"
@@ -91,15 +92,21 @@ class Fleet:
         """Stop everything, the runner first, and its containers with it."""
         while self._processes:
             self._processes.pop().stop()
-        owned = ["podman", "ps", "-aq", "--filter", "label=qb.task", "--filter", f"ancestor={self._image}"]
-        _, containers, _ = attempt(owned, timeout=30)
+        self._remove_containers()
+
+    def _remove_containers(self) -> None:
+        """Those of this fleet's runner only: another fleet may run on the same machine."""
+        runner = self._state / "runner" / "runner_id"
+        if not runner.exists():
+            return
+        label = f"label=qb.runner={runner.read_text('utf-8').strip()}"
+        _, containers, _ = attempt(["podman", "ps", "-aq", "--filter", label], timeout=30)
         if containers.split():
             attempt(["podman", "rm", "-f", "-t", "2", *containers.split()], timeout=60)
 
     def watch(self) -> None:
         """Raise DemoError when a part has ended by itself."""
         for process in self._processes:
-            process.wait_until(lambda: True, seconds=1)
             if not process.alive():
                 raise DemoError(f"{process.name} has ended; the end of {process.log}:\n{process.tail()}")
 
@@ -117,7 +124,7 @@ class Fleet:
         command += ["--host", "127.0.0.1", "--dashboard-url", self.dashboard_url, "--url", self.url]
         if self._network.listen:
             command += ["--host", self._network.listen]
-        command += ["--agent-url", f"http://{self._network.agent_host}:{self.port}"]
+        command += ["--agent-url", self.agent_url]
         process = self._start("control plane", command)
         process.wait_until(self._healthy, seconds=READY_SECONDS)
         self._say(f"control plane at {self.url}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import ssl
@@ -19,6 +20,7 @@ BASE = "localhost/qb-debian-base:latest"
 REGISTRY_BASE = "docker.io/library/python:3-slim"
 LABEL = "qb.inputs"
 REGISTRY_SECONDS = 15
+PULL_SECONDS = 600
 IN_CONTAINER_CA = "/etc/ssl/certs/ca-certificates.crt"
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 Say = Callable[[str], None]
@@ -91,8 +93,11 @@ def _base(say: Say) -> str:
     exists, _, _ = attempt(["podman", "image", "exists", BASE], timeout=60)
     if exists == 0:
         return BASE
-    pulled, _, _ = attempt(["podman", "pull", "--quiet", REGISTRY_BASE], timeout=REGISTRY_SECONDS)
-    if pulled == 0:
+    # Asking for the manifest tells in seconds whether a registry answers; the pull may then take its time.
+    answers, _, _ = attempt(["podman", "manifest", "inspect", REGISTRY_BASE], timeout=REGISTRY_SECONDS)
+    if answers == 0:
+        say(f"pulling {REGISTRY_BASE}")
+        run(["podman", "pull", "--quiet", REGISTRY_BASE], timeout=PULL_SECONDS, what=f"pulling {REGISTRY_BASE}")
         return REGISTRY_BASE
     say("no container registry answers: making a Debian base with debootstrap (about a minute)")
     _debootstrap()
@@ -129,7 +134,9 @@ def _debootstrap() -> None:
 
 
 def _mirror() -> list[str]:
-    """The mirror that this machine's own apt uses; debootstrap's default when it names none."""
+    """The mirror that this machine's own apt uses; debootstrap's default when it names none, or isn't Debian's."""
+    if platform.freedesktop_os_release().get("ID") != "debian":
+        return []
     sources = Path("/etc/apt/sources.list.d/debian.sources")
     if sources.is_file():
         found = re.search(r"^URIs:\s*(\S+)", sources.read_text("utf-8"), re.MULTILINE)

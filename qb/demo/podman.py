@@ -58,7 +58,8 @@ def network() -> Network:
             timeout=30,
             what="asking podman for its bridge",
         ).strip()
-        return Network(gateway, "host.containers.internal")
+        # By address: a machine that is a container itself hands its own host.containers.internal on to its containers.
+        return Network(gateway, gateway)
     # Rootless containers have a network of their own; slirp4netns leads to the machine's loopback on request.
     return Network(None, "10.0.2.2", "slirp4netns:allow_host_loopback=true")
 
