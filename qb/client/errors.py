@@ -18,9 +18,7 @@ class BadAnswer(ClientError):
 class Refused(ClientError):
     """The orchestrator answered with an error. `status` is HTTP's, `code` from the closed enum when known."""
 
-    def __init__(
-        self, status: int, code: ErrorCode | None, detail: str, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, status: int, code: ErrorCode | None, detail: str, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code

@@ -41,9 +41,7 @@ class Transport:
     def model(self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any) -> _M:
         return parsed(model, self.json(name, parts, **options))
 
-    def models(
-        self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any
-    ) -> list[_M]:
+    def models(self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any) -> list[_M]:
         return _parsed_many(model, self.json(name, parts, **options))
 
     def json(self, name: str, parts: Mapping[str, str] | None = None, **options: Any) -> Any:
@@ -103,9 +101,7 @@ def _decoded(body: bytes | str) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadAnswer(
-            f"the answer is not JSON ({error}): does the address lead to the orchestrator?"
-        ) from error
+        raise BadAnswer(f"the answer is not JSON ({error}): does the address lead to the orchestrator?") from error
 
 
 def parsed(model: type[_M], answer: Any) -> _M:

@@ -73,10 +73,10 @@ def _build_command(context: Path, base: str, inputs: str) -> list[str]:
     command += ["--build-arg", f"BASE={base}"]
     authority = _certificates()
     if authority is not None:
-        command += ["--volume", f"{authority}:{IN_CONTAINER_CA}:ro", "--env", f"PIP_CERT={IN_CONTAINER_CA}"]
+        command += ["--volume", f"{authority}:{IN_CONTAINER_CA}:ro", "--build-arg", f"PIP_CERT={IN_CONTAINER_CA}"]
     for name in PASSED_ON:
         if os.environ.get(name):
-            command += ["--env", f"{name}={os.environ[name]}"]
+            command += ["--build-arg", f"{name}={os.environ[name]}"]
     return [*command, "--file", str(context / "Containerfile"), str(context)]
 
 
