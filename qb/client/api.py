@@ -96,9 +96,13 @@ class QbClient:
         return answer.accepted_to
 
     @contextmanager
-    def download_file(self, name: str) -> Iterator[tuple[Iterator[bytes], str | None]]:
-        """Yield the file's chunks and its announced SHA-256 (lower-case hex)."""
-        with self._wire.stream("download_file", {"name": name}) as response:
+    def download_file(self, name: str, *, task_id: str | None = None) -> Iterator[tuple[Iterator[bytes], str | None]]:
+        """Yield the file's chunks and its announced SHA-256 (lower-case hex).
+
+        `task_id` says whose file it is: a node with several tasks may hold several of one name.
+        """
+        params = {"task_id": task_id} if task_id else {}
+        with self._wire.stream("download_file", {"name": name}, params=params) as response:
             yield chunks(response), response.headers.get("X-Checksum-SHA256")
 
     def put_artifact(self, task_id: str, name: str, body: BinaryIO, digest: str, *, attempt: int) -> Artifact:
@@ -165,6 +169,8 @@ class QbClient:
                 answer = self._wire.json("upload", files={"file": (path.name, body)}, timeout=300)
         except OSError as error:
             raise ClientError(f"cannot read {path}: {error.strerror or error}") from error
+        except UnicodeEncodeError as error:
+            raise ClientError(f"cannot send {str(path)!r}: its name is not valid UTF-8; rename it") from error
         return parsed(Upload, answer)
 
     def logs(self, task_id: str) -> list[StoredSession]:

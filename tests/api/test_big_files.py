@@ -7,9 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from qb.client import QbClient
+import pytest
+
+from qb.client import ClientError, QbClient
 from qb.contract.nodes import Register
-from qb.contract.tasks import TaskCreate
+from qb.contract.tasks import Task, TaskCreate
 from tests.fixtures_server import Server
 
 SIZE = 64 << 20
@@ -132,3 +134,28 @@ def test_a_client_that_hangs_up_during_a_download_leaves_the_server_in_order(ser
 
         until(closed)
     assert not any(entry.get("level") == "error" for entry in server.log)
+
+
+def test_a_node_with_two_tasks_gets_the_file_of_the_one_it_names(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    held: list[Task] = []
+    with server.client() as operator, server.joining() as joining:
+        key = joining.register(Register(hostname="box", wire=2, slots=2)).api_key
+        with server.client(key) as node:
+            for content in ("first", "second"):
+                path.write_text(content)
+                task = operator.create_task(TaskCreate(prompt="go", files=[operator.upload(path).filename]))
+                assert node.poll(held=",".join(f"{each.id}:1" for each in held)) is not None
+                held.append(task)
+            found = []
+            for task in held:
+                with node.download_file("data.csv", task_id=task.id) as (chunks, _checksum):
+                    found.append(b"".join(chunks))
+    assert found == [b"first", b"second"]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_refused_with_the_reason(server: Server, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv"))
+    path.write_text("x")
+    with server.client() as operator, pytest.raises(ClientError, match="rename it"):
+        operator.upload(path)
