@@ -10,8 +10,8 @@ from remote_runner.verdict import Failure
 from remote_runner.workspace import Workspace
 
 
-def download(client: QbClient, assignment: Assignment, workspace: Workspace, task: str) -> None:
-    """Fetch every file into the task's `files`.
+def download(client: QbClient, assignment: Assignment, workspace: Workspace, folder: str) -> None:
+    """Fetch every file into the `files` of the task's `folder`.
 
     Raises Failure when a file is not what it should be or is not to be had, other ClientErrors as they come.
     """
@@ -19,7 +19,7 @@ def download(client: QbClient, assignment: Assignment, workspace: Workspace, tas
         raise Failure(Reason.CHECKSUM_MISMATCH, "the assignment has more checksums than files")
     for name, checksum in zip_longest(assignment.files, assignment.file_checksums):
         try:
-            found, announced = _fetch(client, workspace, task, name)
+            found, announced = _fetch(client, assignment.task_id, workspace, folder, name)
         except Refused as error:
             if error.transient or error.status == 401:
                 raise
@@ -34,9 +34,9 @@ def download(client: QbClient, assignment: Assignment, workspace: Workspace, tas
             raise Failure(Reason.CHECKSUM_MISMATCH, message)
 
 
-def _fetch(client: QbClient, workspace: Workspace, task: str, name: str) -> tuple[str, str | None]:
+def _fetch(client: QbClient, task_id: str, workspace: Workspace, folder: str, name: str) -> tuple[str, str | None]:
     digest = hashlib.sha256()
-    with client.download_file(name) as (chunks, announced), workspace.new_file(task, name) as file:
+    with client.download_file(name, task_id=task_id) as (chunks, announced), workspace.new_file(folder, name) as file:
         for chunk in chunks:
             digest.update(chunk)
             file.write(chunk)

@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/status":
             self._status(StatusReport.model_validate_json(body))
         elif path.startswith("/files/"):
-            self._file(unquote(path.removeprefix("/files/")))
+            self._file(unquote(path.removeprefix("/files/").partition("?")[0]))
         else:
             self._task_route(path, body)
 
