@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--victoria-home", type=Path, default=Path("~/Victoria"), metavar="DIR")
     add("--env-file", type=Path, metavar="F", help="variables for every container")
     add("--ca-file", type=Path, metavar="F", help="CA of an orchestrator with a private one")
-    add("--network", metavar="NAME", help="podman network of the containers, or 'host'")
+    add("--network", metavar="NAME", help="as for podman run: a network, 'host', 'slirp4netns:OPTIONS'")
     add("--state-dir", type=Path, default=_state_dir(), metavar="DIR")
     add("--slots", type=_slots, default=1, metavar="N", help="containers at a time")
     add("--tag", type=_pair, action="append", default=[], metavar="K=V")

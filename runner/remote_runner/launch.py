@@ -38,14 +38,22 @@ def container_spec(
         # conmon keeps this time even while the runner is dead
         "timeout": assignment.timeout_seconds or 0,
     }
-    if config.network == "host":
-        spec["netns"] = {"nsmode": "host"}
-    elif config.network:
-        spec["netns"] = {"nsmode": "bridge"}
-        spec["Networks"] = {config.network: {}}
+    if config.network:
+        spec |= network_spec(config.network)
     if assignment.limits:
         spec["resource_limits"] = _resources(assignment.limits)
     return spec
+
+
+def network_spec(network: str) -> dict[str, Any]:
+    """The part of the specification for `network`, written as for `podman run --network`: a mode with options, or a name."""
+    mode, _, options = network.partition(":")
+    if mode == "host":
+        return {"netns": {"nsmode": "host"}}
+    if mode in ("slirp4netns", "pasta"):
+        given = {"network_options": {mode: options.split(",")}} if options else {}
+        return {"netns": {"nsmode": mode}, **given}
+    return {"netns": {"nsmode": "bridge"}, "Networks": {network: {}}}
 
 
 def _mounts(config: Config) -> list[dict[str, Any]]:
