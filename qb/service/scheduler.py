@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -14,7 +14,7 @@ from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
 from qb.service import fleet, transitions
 from qb.service.core import Core
-from qb.service.registry import Registry
+from qb.service.registry import Member, Registry
 from qb.service.waiters import Waiters
 from qb.store import claims, nodes, placements
 
@@ -22,6 +22,7 @@ TICK = 1.0
 """Seconds between two looks."""
 
 BATCH = 500
+PRESENCE_BATCH = 100
 log = structlog.get_logger(__name__)
 
 
@@ -49,24 +50,25 @@ class Scheduler:
         """Look once at everything that time alone can change."""
         now = self._core.clock()
         silent = fleet.silent(self._registry.members.values(), now)
-        spoke = [member for member in self._registry.members.values() if member.dirty]
-        if silent or spoke:
-            times = [(iso(member.last_seen), member.traits.node_id) for member in spoke]
-            await self._core.writer.run(lambda db: _presence(db, times, [m.traits.node_id for m in silent]))
-        for member in spoke:
-            member.dirty = False
         for member in silent:
             member.offline = True
+        if silent:
+            await self._core.writer.run(lambda db: nodes.offline(db, [m.traits.node_id for m in silent]))
+        await self._note_presence([member for member in self._registry.members.values() if member.dirty])
         if await self._core.readers.run(lambda db: _anything(db, now)):
             for task_id in await self._core.writer.run(lambda db: _settle(db, now)):
                 self._core.hub.publish(task_id)
         if len(self._waiters):
             self._waiters.wake_all(await self._core.readers.run(placements.waiting))
 
-
-def _presence(db: sqlite3.Connection, times: Iterable[tuple[str, str]], silent: Iterable[str]) -> None:
-    nodes.seen(db, times)
-    nodes.offline(db, silent)
+    async def _note_presence(self, spoke: list[Member]) -> None:
+        """Write down when nodes spoke last, few at a time: a claim that comes meanwhile waits for one batch only."""
+        for start in range(0, len(spoke), PRESENCE_BATCH):
+            batch = spoke[start : start + PRESENCE_BATCH]
+            times = [(iso(member.last_seen), member.traits.node_id) for member in batch]
+            for member in batch:
+                member.dirty = False
+            await self._core.writer.run(partial(nodes.seen, when=times))
 
 
 def _anything(db: sqlite3.Connection, now: datetime) -> bool:
