@@ -46,7 +46,7 @@ def container_spec(
 
 
 def network_spec(network: str) -> dict[str, Any]:
-    """The part of the specification for `network`, written as for `podman run --network`: a mode with options, or a name."""
+    """The specification of `network`, written as for `podman run --network`: a mode with options, or a name."""
     mode, _, options = network.partition(":")
     if mode == "host":
         return {"netns": {"nsmode": "host"}}

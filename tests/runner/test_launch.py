@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from remote_runner.launch import network_spec
 
 
