@@ -50,6 +50,12 @@ def attempt_of(db: sqlite3.Connection, identity: Identity, task_id: str, said: i
         if identity.task_id != task_id or identity.attempt is None:
             raise missing
         return identity.attempt
+    if identity.caller is Caller.ANYONE:
+        # A keyless report, where the setting allows them: the oldest reporters name nothing but the task.
+        row = tasks.get(db, task_id)
+        if row is None or not row["attempt"]:
+            raise missing
+        return int(row["attempt"])
     if identity.node_id is None:
         raise missing
     last = claims.last_held(db, task_id, identity.node_id)
@@ -90,7 +96,7 @@ class Reports:
         row = tasks.get(db, task_id)
         if row is None:
             raise NotFound(f"no task {task_id}")
-        source = Reporter.AGENT if identity.caller is Caller.AGENT else Reporter.RUNNER
+        source = Reporter.RUNNER if identity.caller is Caller.NODE else Reporter.AGENT
         member = self._registry.members.get(row["assigned_node_id"] or "")
         wire = member.wire if member else 2 if body.attempt or source is Reporter.AGENT else 1
         heard = _Heard(body, source, identity.node_id or row["assigned_node_id"], attempt, wire, now)

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from qb.contract.nodes import Held
+from qb.contract.routes import Caller
+from qb.contract.states import ReportStatus
+from qb.contract.tasks import StatusReport
 from qb.domain.errors import AlreadyEnded, NotFound, StaleAttempt
+from qb.service.credentials import Identity
 
 
 async def test_both_verdicts_make_success_and_the_end_waits_for_the_exit(plane: Any) -> None:
@@ -171,3 +175,15 @@ async def test_an_older_client_settles_its_task_by_its_own_report(plane: Any) ->
     assert (await plane.show(task))["status"] == "running"
     shown = await plane.runner(node, task, "error", message="it broke")
     assert (shown["status"], shown["error_message"]) == ("error", "it broke")
+
+
+async def test_a_keyless_report_speaks_for_the_agent_of_the_current_attempt(plane: Any) -> None:
+    node = await plane.node(wire=1)
+    task = await plane.task()
+    keyless = Identity(Caller.ANYONE)
+    report = StatusReport(job_id=task, status=ReportStatus.RUNNING, progress=30)
+    with pytest.raises(NotFound):
+        await plane.reports.take(keyless, report)
+    await plane.poll(node)
+    shown = await plane.reports.take(keyless, report)
+    assert (shown["status"], shown["progress"]) == ("running", 30)
