@@ -41,7 +41,7 @@ def podman_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     env = dict(os.environ)
     image = _busybox_image(env, tmp_path_factory)
     found = subprocess.run(
-        ["podman", "run", "--rm", "--network=host", image, "true"],
+        ["podman", "run", "--rm", image, "true"],
         env=env,
         capture_output=True,
         text=True,
