@@ -1,0 +1,56 @@
+"""`python -m tests.bench`: speed and memory against references measured in the same run."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from tabulate import tabulate
+
+from tests.bench.backlog import claim_beside_backlog
+from tests.bench.figures import HEADERS, Bench, Figure
+from tests.bench.idle import idle_nodes
+from tests.bench.memory import idle_runner, server_memory
+from tests.bench.throughput import claim_rate, heartbeat_rate
+
+BENCHES: dict[str, Bench] = {
+    "claims": claim_rate,
+    "heartbeats": heartbeat_rate,
+    "backlog": claim_beside_backlog,
+    "idle-nodes": idle_nodes,
+    "server-memory": server_memory,
+    "idle-runner": idle_runner,
+}
+
+
+def main() -> int:
+    """Run the benches, print the table; 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=BENCHES, metavar="NAME", help=f"of {', '.join(BENCHES)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    args = parser.parse_args()
+    figures: list[Figure] = []
+    for name, bench in BENCHES.items():
+        if args.only and name not in args.only:
+            continue
+        begun = time.monotonic()
+        _say(f"{name} ...")
+        figures += bench(lambda text, name=name: _say(f"  {name}: {text}"))
+        _say(f"{name} took {time.monotonic() - begun:.0f} s")
+    sys.stdout.write(tabulate([figure.row() for figure in figures], HEADERS, disable_numparse=True) + "\n")
+    if args.json:
+        args.json.write_text(json.dumps([figure.plain() for figure in figures], indent=2) + "\n")
+    missed = [figure.name for figure in figures if not figure.met]
+    if missed:
+        _say(f"{len(missed)} of {len(figures)} bars missed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
