@@ -41,28 +41,35 @@ class Dispatch:
             raise Unauthenticated("this node is not registered: register it again")
         member.seen(self._core.clock())
         waiter = self._waiters.open(member.traits)
-        watch = asyncio.ensure_future(gone())
         try:
-            return await self._until(member, waiter, watch, min(wait, MAX_POLL_WAIT), held)
+            # A task that waits already is handed over at once; only who stays to wait is watched from the start.
+            assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
+            if assignment is None and wait <= 0:
+                return None
+            watch = asyncio.ensure_future(gone())
+            try:
+                if assignment is None:
+                    assignment = await self._until(member, waiter, watch, min(wait, MAX_POLL_WAIT), held)
+                return None if assignment is None else await self._hand_over(assignment, watch)
+            finally:
+                watch.cancel()
         finally:
             self._waiters.close(waiter)
-            watch.cancel()
 
     async def _until(
         self, member: Member, waiter: Waiter, watch: "asyncio.Future[None]", wait: float, held: list[Held]
     ) -> dict[str, Any] | None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + wait
-        while not (watch.done() or waiter.superseded or self._core.stopping.is_set()):
+        while (left := give_up - loop.time()) > 0:
+            await _first(left, watch, waiter)
+            if watch.done() or waiter.superseded or self._core.stopping.is_set():
+                return None
+            member.seen(self._core.clock())
             waiter.rest()
             assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
             if assignment is not None:
-                return await self._hand_over(assignment, watch)
-            left = give_up - loop.time()
-            if left <= 0:
-                return None
-            await _first(left, watch, waiter)
-            member.seen(self._core.clock())
+                return assignment
         return None
 
     async def _hand_over(self, assignment: dict[str, Any], watch: "asyncio.Future[None]") -> dict[str, Any] | None:
@@ -93,7 +100,7 @@ class Dispatch:
         if holds and member.wire >= 2:
             lost = self._deliver_again(db, member, holds, held)
             if lost is not None:
-                return self._assignment(db, member, lost)
+                return self._assignment(member, lost)
         if len(holds) >= member.slots:
             return None
         term = leases.ACKNOWLEDGE if member.wire >= 2 else member.lease
@@ -108,7 +115,7 @@ class Dispatch:
         if row is None:
             return None
         self._note(db, row, node_id, Event.CLAIMED)
-        return self._assignment(db, member, row)
+        return self._assignment(member, row)
 
     def _deliver_again(
         self, db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], held: list[Held]
@@ -147,14 +154,14 @@ class Dispatch:
             status=TaskStatus.ASSIGNED,
         )
 
-    def _assignment(self, db: sqlite3.Connection, member: Member, row: sqlite3.Row) -> dict[str, Any]:
+    def _assignment(self, member: Member, row: sqlite3.Row) -> dict[str, Any]:
         settings = self._core.settings
         timeout = row["timeout_seconds"]
         assignment = {
             "task_id": row["id"],
             "orchestrator_url": settings.url,
             "timeout_seconds": timeout,
-            **claims.payload(db, row["id"]),
+            **claims.payload(row),
             "attempt": row["attempt"],
         }
         if member.wire >= 2:
