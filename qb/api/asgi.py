@@ -14,9 +14,13 @@ class Api(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
     __slots__ = ("lifespan",)
     lifespan: Lifespan
 
-    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:  # type: ignore[override]
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:  # type: ignore[override]
         scope["qb.receive"] = receive
         query = scope.get("query_string", b"")
         if not query.isascii():
             scope["query_string"] = quote(query, safe="=&%+;/?:@,~").encode()  # falcon decodes it as UTF-8
-        return super().__call__(scope, receive, send)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # The server's own record of the request holds the scope: a circle, which only the collector would free.
+            del scope["qb.receive"]
