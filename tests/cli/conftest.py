@@ -154,7 +154,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def qb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Qb:
+def qb(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Qb:
     """Run `qb` in this process, as the console entry point does."""
 
     def run(*args: str, stdin: bytes = b"", tty: bool = False) -> Ran:
@@ -165,7 +165,7 @@ def qb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Qb
                 patched.setattr("qb.cli.terminal.is_terminal", lambda stream=None: True)
             with pytest.raises(SystemExit) as ended:
                 main.run()
-        out, err = capfd.readouterr()
+        out, err = capsys.readouterr()
         return Ran(int(ended.value.code or 0), out, err)
 
     return run
