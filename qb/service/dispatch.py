@@ -66,6 +66,8 @@ class Dispatch:
             if watch.done() or waiter.superseded or self._core.stopping.is_set():
                 return None
             member.seen(self._core.clock())
+            if waiter.ready:
+                return None  # the time is up and nobody woke it: there is nothing to look for
             waiter.rest()
             assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
             if assignment is not None:
