@@ -16,7 +16,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 QUEUE_LIMIT = 20_000
 GROUP_LIMIT = 512
-CHECKPOINT_PAGES = 2_000
+CHECKPOINT_PAGES = 1_000
 _FULL = "database or disk is full"
 
 
