@@ -11,12 +11,14 @@ from tabulate import tabulate
 from tests.bench.backlog import claim_beside_backlog
 from tests.bench.figures import HEADERS, Bench, Figure
 from tests.bench.idle import idle_nodes
+from tests.bench.launch import submit_to_first_output
 from tests.bench.memory import idle_runner, server_memory
 from tests.bench.throughput import claim_rate, heartbeat_rate
 
 BENCHES: dict[str, Bench] = {
     "claims": claim_rate,
     "heartbeats": heartbeat_rate,
+    "launch": submit_to_first_output,
     "backlog": claim_beside_backlog,
     "idle-nodes": idle_nodes,
     "server-memory": server_memory,

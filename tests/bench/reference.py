@@ -11,13 +11,15 @@ from qb.store import claims, events, nodes
 from qb.store.database import connect
 
 Operation = Callable[[sqlite3.Connection, str], None]
+BARE_CLAIM = claims._CLAIM.partition("RETURNING")[0] + "RETURNING id, attempt"
+"""The claim without what the server reads beside it, so that the reference is at its quickest."""
 
 
 def claim(db: sqlite3.Connection, node_id: str) -> None:
     """UPDATE ... RETURNING, and the rows in attempts and task_events."""
     now = iso(utc_now())
     values = {"node_id": node_id, "now": now, "lease": now, "counts_start": False}
-    row = db.execute(claims._CLAIM, values).fetchall()[0]
+    row = db.execute(BARE_CLAIM, values).fetchall()[0]
     db.execute(claims._ATTEMPT, (row["id"], row["attempt"], node_id, "bench", now))
     event = (row["id"], row["attempt"], now, "claimed", "orchestrator", node_id, "assigned", None, None, None, 1, None)
     db.execute(events._ADD, event)
