@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from qb.contract.nodes import Held
@@ -47,6 +48,7 @@ class Dispatch:
             if assignment is None and wait <= 0:
                 return None
             watch = asyncio.ensure_future(gone())
+            watch.add_done_callback(lambda _: waiter.wake())
             try:
                 if assignment is None:
                     assignment = await self._until(member, waiter, watch, min(wait, MAX_POLL_WAIT), held)
@@ -62,7 +64,9 @@ class Dispatch:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + wait
         while (left := give_up - loop.time()) > 0:
-            await _first(left, watch, waiter)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await waiter.wait()
             if watch.done() or waiter.superseded or self._core.stopping.is_set():
                 return None
             member.seen(self._core.clock())
@@ -178,14 +182,6 @@ class Dispatch:
                 "crush_server_url": settings.crush_server_url,
             }
         return assignment
-
-
-async def _first(seconds: float, watch: "asyncio.Future[None]", waiter: Waiter) -> None:
-    woken = asyncio.ensure_future(waiter.wait())
-    try:
-        await asyncio.wait({watch, woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        woken.cancel()
 
 
 def parse_held(text: str) -> list[Held]:
