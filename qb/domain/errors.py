@@ -93,3 +93,11 @@ class StorageFull(QuarterbackError):
     """The disk or the database has no room left; nothing was stored."""
 
     code = ErrorCode.STORAGE_FULL
+
+
+class RefusedDestination(Invalid):
+    """An address that the server does not connect to on somebody's word."""
+
+
+class Unreachable(QuarterbackError):
+    """What the server was to connect to cannot be found or does not answer. Never the answer to a request."""
