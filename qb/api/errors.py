@@ -12,7 +12,7 @@ from falcon.asgi import App, Request, Response, WebSocket
 
 from qb.api.media import encode
 from qb.contract.errors import PROBLEM_TYPE, ErrorCode, Problem
-from qb.domain.errors import Invalid, QuarterbackError
+from qb.domain.errors import Invalid, QuarterbackError, RateLimited
 
 log = structlog.get_logger("qb.api")
 
@@ -31,6 +31,8 @@ HTTP: dict[ErrorCode, tuple[int, str]] = {
     _C.ALREADY_ENDED: (409, "Task ended"),
     _C.CHECKSUM_MISMATCH: (422, "Checksum mismatch"),
     _C.REGISTRATION_OFF: (503, "Registration off"),
+    _C.PRECONDITION_FAILED: (412, "Changed meanwhile"),
+    _C.RATE_LIMITED: (429, "Too many requests"),
     _C.OVERLOADED: (503, "Overloaded"),
     _C.STORAGE_FULL: (507, "Storage full"),
     _C.INTERNAL: (500, "Internal error"),
@@ -108,14 +110,19 @@ async def _handle(
 def _answer(error: Exception) -> Answer:
     if isinstance(error, QuarterbackError):
         detail = str(error).encode(errors="replace").decode()
-        headers = {"Retry-After": RETRY_SECONDS} if error.code is _C.OVERLOADED else {}
-        return Answer(error.code, detail, headers)
+        return Answer(error.code, detail, _retry_after(error))
     if isinstance(error, OverflowError):
         # SQLite's integers have 64 bits: a longer one came in as text where a number stands
         return Answer(Invalid.code, "a number is out of range: 64 bits fit", {})
     if isinstance(error, HTTPError) and error.status_code < 500:
         return _falcon(error)
     return Answer(_C.INTERNAL, "something went wrong in the orchestrator; its log has the request id", {})
+
+
+def _retry_after(error: QuarterbackError) -> dict[str, str]:
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(error.retry_after)}
+    return {"Retry-After": RETRY_SECONDS} if error.code is _C.OVERLOADED else {}
 
 
 def _falcon(error: HTTPError) -> Answer:

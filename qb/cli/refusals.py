@@ -38,6 +38,8 @@ BY_CODE: dict[ErrorCode, Answer] = {
     ErrorCode.ALREADY_ENDED: Answer(Exit.CONFLICT, "`qb task show TASK` tells how it ended"),
     ErrorCode.CHECKSUM_MISMATCH: Answer(Exit.FAILURE, "the bytes changed on the way: try once more"),
     ErrorCode.REGISTRATION_OFF: Answer(Exit.FAILURE, "`qb init` prints a registration token"),
+    ErrorCode.PRECONDITION_FAILED: Answer(Exit.CONFLICT, "somebody changed it meanwhile: look at it again"),
+    ErrorCode.RATE_LIMITED: Answer(Exit.FAILURE, _LATER),
     ErrorCode.OVERLOADED: Answer(Exit.FAILURE, _LATER),
     ErrorCode.STORAGE_FULL: Answer(Exit.FAILURE, "make room on the orchestrator's disk, then try again"),
     ErrorCode.INTERNAL: Answer(Exit.FAILURE, _SERVER_LOG),

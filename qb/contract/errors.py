@@ -23,6 +23,8 @@ class ErrorCode(StrEnum):
     ALREADY_ENDED = "already_ended"
     CHECKSUM_MISMATCH = "checksum_mismatch"
     REGISTRATION_OFF = "registration_off"
+    PRECONDITION_FAILED = "precondition_failed"
+    RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     STORAGE_FULL = "storage_full"
     INTERNAL = "internal"

@@ -43,6 +43,23 @@ class NodeCreate(BaseModel):
     slots: int = Field(default=1, ge=1, le=MAX_SLOTS)
 
 
+class NodeChange(BaseModel):
+    """Body of PATCH /nodes/{id}: what is absent stays; a null `api_endpoint` takes the address away.
+
+    `takeover_allowed` is the admin's leave for the next registration under the node's name: any token that matches
+    will do, once.
+    """
+
+    name: Name = ""
+    mode: NodeMode = NodeMode.PULL
+    state: NodeState = NodeState.ACTIVE
+    api_endpoint: Text | None = None
+    capabilities: list[Name] = Field(default=[], max_length=64)
+    tags: Tags = {}
+    slots: int = Field(default=1, ge=1, le=MAX_SLOTS)
+    takeover_allowed: bool = False
+
+
 class Held(BaseModel):
     """One attempt that a node holds, or is told to cancel."""
 
@@ -84,6 +101,7 @@ class Node(BaseModel):
     load: float | None = None
     disk_free: int | None = None
     current_task_id: str | None = None
+    takeover_allowed: bool = False
     created_at: str
     registered_at: str | None = None
     last_seen_at: str | None = None

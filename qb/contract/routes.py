@@ -10,8 +10,9 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from qb.contract.fleet import DashboardStats, Health, Version
+from qb.contract.keys import AuditEntry, Key, KeyCreate, KeyCreated, Scope, Token, TokenCreate, TokenCreated
 from qb.contract.logs import SessionUpload, StoredSession
-from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeCreate, Register, Registered
+from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
 from qb.contract.tasks import (
     Artifact,
     Assignment,
@@ -39,7 +40,10 @@ class Caller(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row: `many` says that the reply is a JSON array, `raw` that a body is bytes, not JSON."""
+    """One row: `many` says that the reply is a JSON array, `raw` that a body is bytes, not JSON.
+
+    A scoped key needs `scope`; where the path names a task, it must be the key's own.
+    """
 
     name: str
     method: str
@@ -51,6 +55,7 @@ class Route:
     many: bool = False
     raw: bool = False
     served: bool = True
+    scope: Scope | None = None
 
 
 def _callers(*callers: Caller) -> frozenset[Caller]:
@@ -62,6 +67,7 @@ ADMIN = _callers(Caller.ADMIN)
 CLIENTS = _callers(Caller.ADMIN, Caller.SCOPED)
 NODE = _callers(Caller.NODE)
 WORKERS = _callers(Caller.NODE, Caller.AGENT)
+READ, CREATE, CANCEL, FILES = Scope.TASKS_READ, Scope.TASKS_CREATE, Scope.TASKS_CANCEL, Scope.FILES
 OWN_TASK = CLIENTS | {Caller.AGENT}
 JOINING = _callers(Caller.REGISTRATION, Caller.NODE)
 
@@ -85,38 +91,38 @@ ROUTES: tuple[Route, ...] = (
         raw=True,
     ),
     # operators and external systems: tasks
-    Route("create_task", "POST", "/tasks", CLIENTS, TaskCreate, Task, status=201),
-    Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True),
-    Route("show_task", "GET", "/tasks/{task_id}", OWN_TASK, None, Task),
-    Route("cancel_task", "DELETE", "/tasks/{task_id}", CLIENTS, None, Task),
-    Route("task_events", "GET", "/tasks/{task_id}/events", CLIENTS, None, TaskEvent, many=True),
-    Route("task_output", "GET", "/tasks/{task_id}/output", CLIENTS, None, OutputLine, many=True),
-    Route("list_artifacts", "GET", "/tasks/{task_id}/artifacts", CLIENTS, None, Artifact, many=True),
-    Route("get_artifact", "GET", "/tasks/{task_id}/artifacts/{name}", CLIENTS, raw=True),
-    Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, served=False),
+    Route("create_task", "POST", "/tasks", CLIENTS, TaskCreate, Task, status=201, scope=CREATE),
+    Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True, scope=READ),
+    Route("show_task", "GET", "/tasks/{task_id}", OWN_TASK, None, Task, scope=READ),
+    Route("cancel_task", "DELETE", "/tasks/{task_id}", CLIENTS, None, Task, scope=CANCEL),
+    Route("task_events", "GET", "/tasks/{task_id}/events", CLIENTS, None, TaskEvent, many=True, scope=READ),
+    Route("task_output", "GET", "/tasks/{task_id}/output", CLIENTS, None, OutputLine, many=True, scope=READ),
+    Route("list_artifacts", "GET", "/tasks/{task_id}/artifacts", CLIENTS, None, Artifact, many=True, scope=READ),
+    Route("get_artifact", "GET", "/tasks/{task_id}/artifacts/{name}", CLIENTS, raw=True, scope=READ),
+    Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, served=False, scope=CREATE),
     Route("cleanup_tasks", "POST", "/tasks/cleanup", ADMIN, served=False),
-    Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, raw=True),
-    Route("show_logs", "GET", "/logs/{task_id}", CLIENTS, None, StoredSession, many=True),
+    Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, raw=True, scope=FILES),
+    Route("show_logs", "GET", "/logs/{task_id}", CLIENTS, None, StoredSession, many=True, scope=READ),
     # operators: nodes
     Route("list_nodes", "GET", "/nodes", ADMIN, None, Node, many=True),
     Route("create_node", "POST", "/nodes", ADMIN, NodeCreate, Registered, status=201),
     Route("show_node", "GET", "/nodes/{node_id}", ADMIN, None, Node),
-    Route("change_node", "PATCH", "/nodes/{node_id}", ADMIN, None, Node, served=False),
+    Route("change_node", "PATCH", "/nodes/{node_id}", ADMIN, NodeChange, Node, served=False),
     Route("remove_node", "DELETE", "/nodes/{node_id}", ADMIN, None, Node, served=False),
     Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, served=False),
     Route("drain_node", "POST", "/nodes/{node_id}/drain", ADMIN, None, Node),
     Route("resume_node", "POST", "/nodes/{node_id}/resume", ADMIN, None, Node),
     # operators: credentials
-    Route("create_key", "POST", "/keys", ADMIN, status=201, served=False),
-    Route("list_keys", "GET", "/keys", ADMIN, many=True, served=False),
-    Route("audit_keys", "GET", "/keys/audit", ADMIN, many=True, served=False),
-    Route("show_key", "GET", "/keys/{key_id}", ADMIN, served=False),
-    Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, served=False),
-    Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, served=False),
-    Route("revoke_key", "POST", "/keys/{key_id}/revoke", ADMIN, served=False),
-    Route("create_token", "POST", "/registration-tokens", ADMIN, status=201, served=False),
-    Route("list_tokens", "GET", "/registration-tokens", ADMIN, many=True, served=False),
-    Route("remove_token", "DELETE", "/registration-tokens/{token_id}", ADMIN, served=False),
+    Route("create_key", "POST", "/keys", ADMIN, KeyCreate, KeyCreated, status=201, served=False),
+    Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True, served=False),
+    Route("audit_keys", "GET", "/keys/audit", ADMIN, None, AuditEntry, many=True, served=False),
+    Route("show_key", "GET", "/keys/{key_id}", ADMIN, None, Key, served=False),
+    Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, None, Key, served=False),
+    Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, None, KeyCreated, served=False),
+    Route("revoke_key", "POST", "/keys/{key_id}/revoke", ADMIN, None, Key, served=False),
+    Route("create_token", "POST", "/registration-tokens", ADMIN, TokenCreate, TokenCreated, status=201, served=False),
+    Route("list_tokens", "GET", "/registration-tokens", ADMIN, None, Token, many=True, served=False),
+    Route("remove_token", "DELETE", "/registration-tokens/{token_id}", ADMIN, None, Token, served=False),
     # everyone
     Route("health", "GET", "/health", ANYONE, None, Health),
     Route("healthz", "GET", "/healthz", ANYONE, None, Health),

@@ -5,10 +5,11 @@ from typing import Any, Self
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from qb.contract.states import Reason, Reporter, ReportStatus, Stream, TaskStatus
-from qb.contract.text import FileName, Id, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
+from qb.contract.text import EnvName, EnvValue, FileName, Id, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
 
 MAX_FILES = 100
 MAX_CHUNKS = 1000
+MAX_ENV = 100
 MAX_TIMEOUT = 30 * 24 * 3600
 MAX_POLL_WAIT = 25.0
 """Seconds a poll may wait; every generation gives up after 30."""
@@ -38,13 +39,13 @@ class TaskCreate(BaseModel):
     files: list[FileName] | None = Field(default=None, max_length=MAX_FILES)
     max_attempts: int = Field(default=1, ge=1, le=100)
     image: Text | None = None
-    env: dict[Name, Text] | None = None
+    env: dict[EnvName, EnvValue] | None = Field(default=None, max_length=MAX_ENV)
     limits: Limits | None = None
     depends_on: list[Id] | None = Field(default=None, max_length=100)
 
 
 class Task(BaseModel):
-    """A task as the API shows it. Times are ISO 8601 UTC; `cost` is in US dollars."""
+    """A task as the API shows it. Times are ISO 8601 UTC; `cost` is in US dollars; of `env` only names are shown."""
 
     id: str
     title: str | None = None
@@ -81,8 +82,10 @@ class Task(BaseModel):
     scheduled_for: str | None = None
     recurrence: str | None = None
     created_by: str | None = None
+    created_by_key: str | None = None
     files: list[str] = []
     image: str | None = None
+    env_names: list[str] = []
     limits: Limits | None = None
 
 

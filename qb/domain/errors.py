@@ -71,6 +71,22 @@ class AlreadyEnded(Conflict):
     code = ErrorCode.ALREADY_ENDED
 
 
+class PreconditionFailed(QuarterbackError):
+    """The thing has changed since the caller read it."""
+
+    code = ErrorCode.PRECONDITION_FAILED
+
+
+class RateLimited(QuarterbackError):
+    """The caller's key has used up its requests; `retry_after` is in seconds."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class ChecksumMismatch(QuarterbackError):
     """The bytes received are not those that were announced."""
 

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+
+from qb.domain.errors import Invalid
 
 _WILDCARDS = frozenset("*?[")
 
@@ -17,6 +19,8 @@ class Target:
     tags: tuple[tuple[str, str], ...] = ()
     capabilities: tuple[str, ...] = ()
     needs_limits: bool = False
+    within: tuple[str, ...] = ()
+    """Globs of its creator's key, of which a node's name must match one; none asks nothing."""
 
     @classmethod
     def of(
@@ -40,18 +44,26 @@ class Target:
     @property
     def key(self) -> str:
         """The target as canonical JSON: tasks with one key wait in one line."""
-        return json.dumps(
-            [self.node_id, self.node_name, self.tags, self.capabilities, self.needs_limits],
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+        parts = [self.node_id, self.node_name, self.tags, self.capabilities, self.needs_limits]
+        if self.within:
+            parts.append(self.within)
+        return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_key(cls, key: str) -> "Target":
         """The target that `key` was made of."""
-        node_id, node_name, tags, capabilities, needs_limits = json.loads(key)
+        node_id, node_name, tags, capabilities, needs_limits, *rest = json.loads(key)
         pairs = tuple((name, value) for name, value in tags)
-        return cls(node_id, node_name, pairs, tuple(capabilities), needs_limits)
+        within = tuple(rest[0]) if rest else ()
+        return cls(node_id, node_name, pairs, tuple(capabilities), needs_limits, within)
+
+    def narrowed(self, *, within: tuple[str, ...], tags: Mapping[str, str]) -> "Target":
+        """This target, and what its creator's key asks besides. Raises Invalid where no node could meet both."""
+        own = dict(self.tags)
+        for name, value in tags.items():
+            if own.setdefault(name, value) != value:
+                raise Invalid(f"target_tags: {name}={own[name]} is outside what this key may use ({name}={value})")
+        return replace(self, tags=tuple(sorted(own.items())), within=tuple(sorted(set(within))))
 
     @property
     def exact_name(self) -> str | None:
@@ -80,4 +92,5 @@ def matches(target: Target, node: Traits) -> bool:
         and all(node.tags.get(key) == value for key, value in target.tags)
         and node.capabilities.issuperset(target.capabilities)
         and (node.limits or not target.needs_limits)
+        and (not target.within or any(fnmatchcase(node.name, glob) for glob in target.within))
     )

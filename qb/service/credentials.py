@@ -11,6 +11,7 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer
 
+from qb.contract.keys import Scope
 from qb.contract.routes import Caller
 from qb.domain.errors import RegistrationOff, Unauthenticated
 from qb.domain.times import Clock, parse
@@ -29,7 +30,11 @@ _EXPIRED = "the API key has expired: ask the operator for a new one"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a request comes from. `current` is False for a node's replaced key, which may only report."""
+    """Who a request comes from. `current` is False for a node's replaced key, which may only report.
+
+    What follows `name` restricts a scoped key: a node must match one of the patterns (none: any) and have every tag;
+    `rate_limit` is in requests a minute, `max_running` in tasks at once.
+    """
 
     caller: Caller
     node_id: str | None = None
@@ -39,6 +44,11 @@ class Identity:
     attempt: int | None = None
     key_id: str | None = None
     name: str = ""
+    scopes: frozenset[Scope] = frozenset()
+    node_patterns: tuple[str, ...] = ()
+    node_tags: tuple[tuple[str, str], ...] = ()
+    rate_limit: int | None = None
+    max_running: int | None = None
 
 
 NOBODY = Identity(Caller.ANYONE)

@@ -39,7 +39,7 @@ class Tasks:
             tags=body.target_tags,
             capabilities=body.capabilities,
             needs_limits=body.limits is not None,
-        )
+        ).narrowed(within=identity.node_patterns, tags=dict(identity.node_tags))
         now = self._core.clock()
         task = await self._core.writer.run(lambda db: self._create(db, identity, body, target, now))
         self._core.hub.publish(task["id"])
@@ -63,6 +63,7 @@ class Tasks:
             max_attempts=body.max_attempts,
             created_at=iso(now),
             created_by=identity.name,
+            created_by_key=identity.key_id,
             title=body.title,
             available_at=iso(body.scheduled_for) if later and body.scheduled_for else None,
             image=body.image,

@@ -132,6 +132,26 @@ def m001_first_schema(db: Database) -> None:
             db.execute(statement)
 
 
+_WHO_AND_ON_WHOSE_LEAVE = (
+    "ALTER TABLE tasks ADD COLUMN created_by_key TEXT",
+    "CREATE INDEX tasks_by_key ON tasks (created_by_key, seq)",
+    "ALTER TABLE uploads ADD COLUMN created_by_key TEXT",
+    "ALTER TABLE nodes ADD COLUMN takeover_allowed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE nodes ADD COLUMN oldest_key INTEGER NOT NULL DEFAULT 1",
+    "UPDATE nodes SET oldest_key = key_version",
+    "ALTER TABLE nodes ADD COLUMN old_keys_until TEXT",
+    "ALTER TABLE audit_log ADD COLUMN actor_id TEXT",
+    "ALTER TABLE audit_log ADD COLUMN count INTEGER NOT NULL DEFAULT 1",
+)
+
+
+@schema()
+def m002_keys_and_audit(db: Database) -> None:
+    """Whose key made a task or an upload, which keys of a node still count, and who did what how often."""
+    for statement in _WHO_AND_ON_WHOSE_LEAVE:
+        db.execute(statement)
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

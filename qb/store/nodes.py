@@ -22,7 +22,7 @@ _SEEN = "UPDATE nodes SET last_seen_at = ?, status = iif(status = 'offline', 'id
 _OFFLINE = "UPDATE nodes SET status = 'offline' WHERE id = ? AND status != 'offline'"
 _STATE = "UPDATE nodes SET state = ? WHERE id = ? RETURNING *"
 _COUNTS = "SELECT status, count(*) FROM nodes GROUP BY status"
-_PRIVATE = frozenset({"key_version", "token_id", "poll_interval"})
+_PRIVATE = frozenset({"key_version", "oldest_key", "old_keys_until", "token_id", "poll_interval"})
 
 
 def insert(db: sqlite3.Connection, node: dict[str, Any]) -> sqlite3.Row:
@@ -102,6 +102,7 @@ def public(row: sqlite3.Row) -> dict[str, Any]:
         text = node[column]
         node[column] = empty() if text == nothing else json.loads(text)
     node["limits"] = bool(node["limits"])
+    node["takeover_allowed"] = bool(node["takeover_allowed"])
     return node
 
 

@@ -10,9 +10,11 @@ from qb.domain.errors import Conflict
 
 _INSERT = """
 INSERT INTO tasks (id, seq, title, placement_id, priority, timeout_seconds, status, claimable, attempt, starts,
-    max_attempts, deliveries, acknowledged, available_at, created_at, created_by)
+    max_attempts, deliveries, acknowledged, available_at, created_at, created_by,
+    created_by_key)
 VALUES (:id, (SELECT coalesce(max(seq), 0) + 1 FROM tasks), :title, :placement_id, :priority, :timeout_seconds,
-    'pending', :available_at IS NULL, 0, 0, :max_attempts, 0, 0, :available_at, :created_at, :created_by)
+    'pending', :available_at IS NULL, 0, 0, :max_attempts, 0, 0, :available_at, :created_at, :created_by,
+    :created_by_key)
 """
 _INSERT_SPEC = """
 INSERT INTO task_specs (task_id, prompt, image, env, limits, scheduled_for, recurrence, depends_on)
@@ -20,7 +22,7 @@ VALUES (:id, :prompt, :image, :env, :limits, :scheduled_for, :recurrence, :depen
 """
 _GET = "SELECT * FROM tasks WHERE id = ?"
 _SHOW = """
-SELECT t.*, s.prompt, s.image, s.limits, s.scheduled_for, s.recurrence, p.target, n.name AS assigned_node_name,
+SELECT t.*, s.prompt, s.image, s.env, s.limits, s.scheduled_for, s.recurrence, p.target, n.name AS assigned_node_name,
     (SELECT json_group_array(name) FROM (SELECT name FROM task_files WHERE task_id = t.id ORDER BY position)) AS files
 FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t.placement_id
 LEFT JOIN nodes n ON n.id = t.assigned_node_id
@@ -44,13 +46,13 @@ SELECT (SELECT count(*) FROM tasks WHERE status = 'pending') AS pending_tasks,
 _SHOWN = (
     "id title prompt priority timeout_seconds status reason assigned_node_id assigned_node_name attempt max_attempts "
     "progress message agent_status exit_code result error_message crush_session_id cost tokens cancel_requested_at "
-    "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by image"
+    "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by created_by_key image"
 ).split()
 
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task as its creator wants it; JSON values are given as text."""
+    """A task as its creator wants it; JSON values are given as text. Of `env` only the names come here."""
 
     id: str
     prompt: str
@@ -60,6 +62,7 @@ class NewTask:
     max_attempts: int
     created_at: str
     created_by: str
+    created_by_key: str | None = None
     title: str | None = None
     available_at: str | None = None
     image: str | None = None
@@ -157,11 +160,12 @@ def counts(db: sqlite3.Connection, *, day: str) -> dict[str, int]:
 
 def _public(row: sqlite3.Row) -> dict[str, Any]:
     task = {key: row[key] for key in _SHOWN}
-    node_id, node_name, tags, capabilities, _ = json.loads(row["target"])
+    node_id, node_name, tags, capabilities = json.loads(row["target"])[:4]
     task["target_node_id"], task["target_node_name"] = node_id, node_name
     task["target_tags"] = dict(tags) or None
     task["capabilities"] = capabilities or None
     task["limits"] = json.loads(row["limits"]) if row["limits"] else None
+    task["env_names"] = json.loads(row["env"]) if row["env"] else []
     task["files"] = json.loads(row["files"])
     task["cancel_requested"] = row["cancel_requested_at"] is not None
     return task
