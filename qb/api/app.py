@@ -37,7 +37,7 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     blobs.open()
     files = Files(core, registry, blobs)
     artifacts = Artifacts(ArtifactService(core, registry, blobs))
-    output, logs = TaskOutput(core, Output(core, registry)), SessionLogs(Transcripts(core))
+    output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core))
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,

@@ -7,7 +7,7 @@ from falcon.asgi import Request, Response
 from qb.api.bodies import chunks
 from qb.api.files import send
 from qb.api.media import reply
-from qb.api.tasks import whole
+from qb.api.query import whole
 from qb.service.artifacts import Artifacts as ArtifactService
 
 

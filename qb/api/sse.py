@@ -10,10 +10,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
+import orjson
 from falcon.asgi import Request, Response
 
+from qb.api.media import reply
+from qb.api.query import NO_CURSOR, whole
 from qb.domain.errors import Invalid
 from qb.service.core import Core
+from qb.service.journals import Journal, ended
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent."""
@@ -37,22 +41,31 @@ def wanted(req: Request) -> bool:
     return "text/event-stream" in req.accept
 
 
-async def follow(
-    core: Core, req: Request, resp: Response, task_id: str, fetch: Fetch, ended: Ended, *, after: int = 0
-) -> None:
-    """Answer with the task's rows as they come, after `Last-Event-ID` (or `after` where it is not sent).
+async def answer(core: Core, req: Request, resp: Response, task_id: str, journal: Journal) -> None:
+    """Answer with the task's entries after `after`: one page, or a stream of all that come where that is asked for.
 
-    The stream ends after the last row of a task that has ended, when the client goes, and when the server stops.
-    Raises Invalid for a Last-Event-ID that is no id.
+    A stream begins after `Last-Event-ID`, where that is sent. It ends after the last entry of a task that has ended,
+    when the client goes, and when the server stops. Raises Invalid for an id that is none.
     """
+    after = whole(req, "after", default=0, low=0, high=NO_CURSOR)
+    if not wanted(req):
+        limit = whole(req, "limit", default=journal.rows, low=1, high=journal.most)
+        reply(resp, await core.readers.run(lambda db: journal.page(db, task_id, after=after, limit=limit)))
+        return
+
+    def fetch(db: sqlite3.Connection, last: int) -> list[Row]:
+        rows = journal.page(db, task_id, after=last, limit=journal.rows)
+        return [(row["id"], orjson.dumps(row)) for row in rows]
+
     start = last_event_id(req, after)
     resp.content_type = "text/event-stream"
     resp.set_header("Cache-Control", "no-store")
     resp.set_header("X-Accel-Buffering", "no")
-    resp.stream = EventStream(core, req.scope["qb.receive"], task_id, start, fetch, ended)
+    receive = req.scope["qb.receive"]
+    resp.stream = EventStream(core, receive, task_id, start, fetch, lambda db: ended(db, task_id))
 
 
-def last_event_id(req: Request, default: int = 0) -> int:
+def last_event_id(req: Request, default: int) -> int:
     """The id to resume after. Raises Invalid when it is no whole number from 0 on."""
     text = req.get_header("Last-Event-ID")
     if not text:

@@ -1,23 +1,20 @@
 """Tasks: creation, listing, cancelling, reports and history."""
 
-import sqlite3
-
-import orjson
 from falcon.asgi import Request, Response
 
 from qb.api import sse
 from qb.api.media import read_model, reply
+from qb.api.query import NO_CURSOR, whole
 from qb.contract.states import TaskStatus
 from qb.contract.tasks import StatusReport, TaskCreate
 from qb.domain.errors import Invalid
 from qb.service.core import Core
+from qb.service.journals import HISTORY
 from qb.service.reports import Reports
 from qb.service.tasks import Tasks as TaskService
-from qb.service.tasks import ended, event_rows
 
 PAGE = 200
 MOST = 1000
-NO_CURSOR = (1 << 62) - 1
 
 
 class Tasks:
@@ -59,17 +56,8 @@ class TaskEvents:
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
         """The task's history."""
-        if sse.wanted(req):
-            await self._service.one(req.context.identity, task_id)
-
-            def fetch(db: sqlite3.Connection, after: int) -> list[tuple[int, bytes]]:
-                return [(row["id"], orjson.dumps(row)) for row in event_rows(db, task_id, after)]
-
-            await sse.follow(self._core, req, resp, task_id, fetch, lambda db: ended(db, task_id))
-            return
-        after = whole(req, "after", default=0, low=0, high=NO_CURSOR)
-        limit = whole(req, "limit", default=MOST, low=1, high=5 * MOST)
-        reply(resp, await self._service.events(task_id, after=after, limit=limit))
+        await self._service.one(req.context.identity, task_id)
+        await sse.answer(self._core, req, resp, task_id, HISTORY)
 
 
 class StatusReports:
@@ -81,16 +69,6 @@ class StatusReports:
     async def on_post(self, req: Request, resp: Response) -> None:
         """Take a report in."""
         reply(resp, await self._reports.take(req.context.identity, await read_model(req, StatusReport)))
-
-
-def whole(req: Request, name: str, *, default: int, low: int, high: int) -> int:
-    """A whole number from the query. Raises Invalid."""
-    text = req.get_param(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or not low <= int(text) <= high:
-        raise Invalid(f"{name}: {text[:20]!r} is no whole number from {low} to {high}")
-    return int(text)
 
 
 def one_of(text: str | None) -> TaskStatus | None:

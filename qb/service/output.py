@@ -2,7 +2,6 @@
 
 import sqlite3
 from datetime import datetime
-from typing import Any
 
 from qb.contract.tasks import OutputBatch, OutputChunk
 from qb.domain.errors import NotFound, StaleAttempt
@@ -49,21 +48,6 @@ class Output:
         output.add(db, task_id, attempt, fresh)
         return have
 
-    async def page(self, task_id: str, *, after: int, limit: int) -> list[dict[str, Any]]:
-        """A page of the task's output. Raises NotFound."""
-
-        def read(db: sqlite3.Connection) -> list[dict[str, Any]]:
-            if tasks.get(db, task_id) is None:
-                raise NotFound(f"no task {task_id}")
-            return output.page(db, task_id, after=after, limit=limit)
-
-        return await self._core.readers.run(read)
-
 
 def _seq(chunk: OutputChunk) -> int:
     return chunk.seq
-
-
-def output_rows(db: sqlite3.Connection, task_id: str, after: int) -> list[dict[str, Any]]:
-    """A page of the task's output for a stream."""
-    return output.page(db, task_id, after=after, limit=500)

@@ -20,7 +20,6 @@ from qb.store import events, nodes, placements, tasks
 from qb.store.files import add_task_files
 
 T = TypeVar("T")
-STREAM_PAGE = 1000
 
 
 class Tasks:
@@ -104,26 +103,6 @@ class Tasks:
         task = await self._core.writer.run(lambda db: _cancel(db, task_id, now))
         self._core.hub.publish(task_id)
         return task
-
-    async def events(self, task_id: str, *, after: int, limit: int) -> list[dict[str, Any]]:
-        """The task's history after the event `after`, oldest first. Raises NotFound."""
-
-        def read(db: sqlite3.Connection) -> list[dict[str, Any]]:
-            _there(tasks.get(db, task_id), task_id)
-            return events.page(db, task_id, after=after, limit=limit)
-
-        return await self._core.readers.run(read)
-
-
-def event_rows(db: sqlite3.Connection, task_id: str, after: int) -> list[dict[str, Any]]:
-    """A page of the task's history for a stream."""
-    return events.page(db, task_id, after=after, limit=STREAM_PAGE)
-
-
-def ended(db: sqlite3.Connection, task_id: str) -> bool:
-    """Whether nothing more will happen to the task."""
-    row = tasks.get(db, task_id)
-    return row is None or TaskStatus(row["status"]).terminal
 
 
 def _cancel(db: sqlite3.Connection, task_id: str, now: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from qb.service.scheduler import Scheduler
 from qb.service.setup import initialise
 from qb.service.tasks import Tasks
 from qb.service.waiters import Waiters
+from qb.store import events
 from qb.store.database import Readers, Writer
 
 ADMIN = Identity(Caller.ADMIN, name="admin")
@@ -87,7 +88,11 @@ class Plane:
 
     async def kinds(self, task_id: str) -> list[str]:
         """The kinds of the task's events."""
-        return [event["kind"] for event in await self.tasks.events(task_id, after=0, limit=1000)]
+        return [event["kind"] for event in await self.history(task_id)]
+
+    async def history(self, task_id: str) -> list[dict[str, Any]]:
+        """All events of the task."""
+        return await self.core.readers.run(lambda db: events.page(db, task_id, after=0, limit=1000))
 
     async def poll(self, node: str, *held: Held, wait: float = 0) -> dict[str, Any] | None:
         """The node polls."""

@@ -16,7 +16,7 @@ from qb.service.blobs import CHUNK, Blobs
 from qb.service.credentials import Identity
 from qb.service.files import RENEW_SECONDS, Files
 from qb.service.output import Output
-from qb.store import tasks
+from qb.store import output, tasks
 from tests.service.conftest import ADMIN, HandClock, Plane
 
 
@@ -49,6 +49,10 @@ async def lease(plane: Plane, task_id: str) -> str:
     row = await plane.core.readers.run(lambda db: tasks.get(db, task_id))
     assert row is not None
     return str(row["lease_expires_at"])
+
+
+async def lines(plane: Plane, task_id: str) -> list[dict[str, Any]]:
+    return await plane.core.readers.run(lambda db: output.page(db, task_id, after=0, limit=1000))
 
 
 async def second_attempt(plane: Plane, node: str) -> str:
@@ -93,22 +97,22 @@ async def test_an_artifact_whose_attempt_ends_while_it_comes_is_not_listed(plane
 async def test_output_of_each_attempt_counts_from_one(plane: Plane) -> None:
     node = await plane.node()
     first = await plane.started(node, max_attempts=2)
-    task, output = first["task_id"], Output(plane.core, plane.registry)
+    task, taking = first["task_id"], Output(plane.core, plane.registry)
     chunk = OutputChunk(seq=1, at="now", text="hello")
-    await output.take(runner(node), task, OutputBatch(attempt=1, chunks=[chunk]))
+    await taking.take(runner(node), task, OutputBatch(attempt=1, chunks=[chunk]))
     await plane.runner(node, task, "error", attempt=1, exit_code=1)
     await plane.poll(node)
-    assert await output.take(runner(node), task, OutputBatch(attempt=2, chunks=[chunk])) == {"accepted_to": 1}
-    assert [(line["attempt"], line["seq"]) for line in await output.page(task, after=0, limit=10)] == [(1, 1), (2, 1)]
+    assert await taking.take(runner(node), task, OutputBatch(attempt=2, chunks=[chunk])) == {"accepted_to": 1}
+    assert [(line["attempt"], line["seq"]) for line in await lines(plane, task)] == [(1, 1), (2, 1)]
 
 
 async def test_output_and_artifacts_renew_the_lease(plane: Plane, clock: HandClock) -> None:
     node = await plane.node()
     task = (await plane.started(node))["task_id"]
-    output, artifacts = Output(plane.core, plane.registry), Artifacts(plane.core, plane.registry, blobs(plane))
+    taking, artifacts = Output(plane.core, plane.registry), Artifacts(plane.core, plane.registry, blobs(plane))
     seen = [await lease(plane, task)]
     clock.turn(10)
-    await output.take(runner(node), task, OutputBatch(attempt=1, chunks=[]))
+    await taking.take(runner(node), task, OutputBatch(attempt=1, chunks=[]))
     seen.append(await lease(plane, task))
     clock.turn(10)
     await artifacts.put(runner(node), task, "a", body(b"x"), digest=None, attempt=None)

@@ -69,7 +69,7 @@ async def test_another_report_after_the_end_is_kept_and_refused(plane: Any) -> N
     await plane.runner(node, task, "success", attempt=1, exit_code=0)
     with pytest.raises(AlreadyEnded):
         await plane.agent(task, 1, "error", message="too late")
-    events = await plane.tasks.events(task, after=0, limit=100)
+    events = await plane.history(task)
     assert (events[-1]["message"], events[-1]["applied"]) == ("too late", False)
     assert (await plane.show(task))["status"] == "success"
 
@@ -85,7 +85,7 @@ async def test_a_report_from_an_older_attempt_is_kept_and_never_applied(plane: A
         await plane.runner(first, task, "running", attempt=1)
     shown = await plane.show(task)
     assert (shown["status"], shown["assigned_node_name"]) == ("assigned", "second")
-    assert (await plane.tasks.events(task, after=0, limit=100))[-1]["applied"] is False
+    assert (await plane.history(task))[-1]["applied"] is False
 
 
 async def test_no_permit_for_an_attempt_that_went_back_in_line(plane: Any, clock: Any) -> None:
