@@ -46,7 +46,8 @@ SELECT (SELECT count(*) FROM tasks WHERE status = 'pending') AS pending_tasks,
 _SHOWN = (
     "id title prompt priority timeout_seconds status reason assigned_node_id assigned_node_name attempt max_attempts "
     "progress message agent_status exit_code result error_message crush_session_id cost tokens cancel_requested_at "
-    "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by created_by_key image"
+    "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by created_by_key "
+    "image"
 ).split()
 
 
