@@ -6,8 +6,8 @@ from falcon.asgi import Request, Response
 
 from qb.api.bodies import chunks
 from qb.api.files import send
-from qb.api.media import reply
-from qb.api.query import whole
+from qb.api.media import reply, reply_named
+from qb.contract.queries import ArtifactPut, DigestHeaders, NamePage
 from qb.service.artifacts import Artifacts as ArtifactService
 
 
@@ -19,21 +19,24 @@ class Artifacts:
 
     async def on_put(self, req: Request, resp: Response, task_id: str, name: str) -> None:
         """Keep one; `attempt` says whose it is."""
-        attempt = whole(req, "attempt", default=0, low=0, high=1 << 31)
+        query: ArtifactPut = req.context.query
+        headers: DigestHeaders = req.context.headers
         self._artifacts.check_size(req.content_length)
         stored = await self._artifacts.put(
             req.context.identity,
             task_id,
             name,
             chunks(req),
-            digest=req.get_header("Digest"),
-            attempt=attempt or None,
+            digest=headers.digest,
+            attempt=query.attempt or None,
         )
         reply(resp, stored, 201)
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
-        """List them."""
-        reply(resp, await self._artifacts.every(task_id))
+        """List them by name; X-Next-Cursor leads to the next page."""
+        query: NamePage = req.context.query
+        found = await self._artifacts.page(task_id, after=query.cursor, limit=query.limit)
+        reply_named(resp, found, query.limit)
 
     async def on_get_one(self, req: Request, resp: Response, task_id: str, name: str) -> None:
         """Send one."""

@@ -10,6 +10,7 @@ from typing import Any
 from falcon.asgi import App, Request, Response
 
 from qb.api.errors import request_id
+from qb.api.inputs import reader
 from qb.contract.routes import BY_NAME, Caller, Route
 from qb.domain.errors import Forbidden, QuarterbackError, Unauthenticated
 from qb.service.credentials import NOBODY, Credentials, Identity
@@ -60,16 +61,20 @@ def add_routes(
 
 def _guard(route: Route, responder: Responder, credentials: Credentials, *, keyless: bool) -> Responder:
     if Caller.ANYONE in route.callers:
-        return _open(responder)
+        return _open(route, responder)
     if keyless and route.name in ("report_status", "report_session"):
         return _keyless(route, responder, credentials)
     return _closed(route, responder, credentials)
 
 
-def _open(responder: Responder) -> Responder:
+def _open(route: Route, responder: Responder) -> Responder:
+    read = reader(route)
+
     async def respond(req: Request, resp: Response, **params: Any) -> None:
         req.context.identity = NOBODY
         resp.set_header("X-Request-ID", request_id(req))
+        if read is not None:
+            read(req)
         await responder(req, resp, **params)
 
     return respond
@@ -77,7 +82,7 @@ def _open(responder: Responder) -> Responder:
 
 def _closed(route: Route, responder: Responder, credentials: Credentials) -> Responder:
     callers, identify, check = route.callers, credentials.identify, _check
-    joining = Caller.REGISTRATION in callers
+    joining, read = Caller.REGISTRATION in callers, reader(route)
 
     async def respond(req: Request, resp: Response, **params: Any) -> None:
         resp.set_header("X-Request-ID", request_id(req))
@@ -86,13 +91,15 @@ def _closed(route: Route, responder: Responder, credentials: Credentials) -> Res
         if identity.caller not in callers or not identity.current:
             check(route, identity)
         req.context.identity = identity
+        if read is not None:
+            read(req)
         await responder(req, resp, **params)
 
     return respond
 
 
 def _keyless(route: Route, responder: Responder, credentials: Credentials) -> Responder:
-    closed, anonymous = _closed(route, responder, credentials), _open(responder)
+    closed, anonymous = _closed(route, responder, credentials), _open(route, responder)
 
     async def respond(req: Request, resp: Response, **params: Any) -> None:
         guarded = closed if req.get_header("X-API-Key") else anonymous

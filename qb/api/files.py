@@ -7,6 +7,7 @@ from falcon.asgi import Request, Response
 from falcon.asgi.multipart import BodyPart
 
 from qb.api.media import reply
+from qb.contract.queries import Download
 from qb.domain.errors import Invalid, Malformed, UnsupportedMediaType
 from qb.service.blobs import Sending
 from qb.service.files import Files, Received
@@ -69,7 +70,8 @@ class Downloads:
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
         """A file of a task that the caller's node holds; `task_id` tells which, where the node holds several."""
         node_id = req.context.identity.node_id
-        send(resp, *await self._files.download(node_id, name, task_id=req.get_param("task_id")))
+        query: Download = req.context.query
+        send(resp, *await self._files.download(node_id, name, task_id=query.task_id))
 
 
 def send(resp: Response, file: StoredFile, blob: Sending) -> None:

@@ -8,6 +8,7 @@ import orjson
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ValidationError
 
+from qb.contract.queries import name_cursor
 from qb.domain.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
 
 DEFAULT_LIMIT = 1 << 20
@@ -159,6 +160,8 @@ def _words(kind: str, message: str) -> str:
         return "holds a NUL or control character"
     if kind == "string_unicode":
         return "holds a lone surrogate: send whole Unicode characters"
+    if kind == "extra_forbidden":
+        return "is no parameter of this route"
     return message.removeprefix("Value error, ")
 
 
@@ -167,6 +170,18 @@ def reply(resp: Response, obj: Any, status: int = 200) -> None:
     if status != 200:
         resp.status = status
     resp.data = encode(obj)
+
+
+def reply_page(resp: Response, entries: list[dict[str, Any]], cursor: str | None) -> None:
+    """Answer with a page of a list, and where the next one begins, if more may follow."""
+    if cursor is not None:
+        resp.set_header("X-Next-Cursor", cursor)
+    reply(resp, entries)
+
+
+def reply_named(resp: Response, entries: list[dict[str, Any]], limit: int) -> None:
+    """Answer with a page of a list that is read by name."""
+    reply_page(resp, entries, name_cursor(entries[-1]["name"]) if len(entries) >= limit else None)
 
 
 def encode(obj: Any) -> bytes:

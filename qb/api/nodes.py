@@ -4,12 +4,12 @@ from typing import Any
 
 from falcon.asgi import Request, Response
 
-from qb.api.media import read_model, reply
+from qb.api.media import read_model, reply, reply_named
 from qb.contract.nodes import Heartbeat, NodeCreate, Register
+from qb.contract.queries import NamePage, Poll
 from qb.contract.routes import Caller
 from qb.contract.states import NodeState
 from qb.contract.tasks import MAX_POLL_WAIT
-from qb.domain.errors import Invalid
 from qb.service.core import Core
 from qb.service.dispatch import Dispatch, parse_held
 from qb.service.fleet import Fleet
@@ -58,20 +58,9 @@ class Polling:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        held = parse_held(req.get_param("held", default=""))
-        wait = seconds(req.get_param("wait", default="0"))
+        query: Poll = req.context.query
+        wait, held = min(query.wait, MAX_POLL_WAIT), parse_held(query.held)
         reply(resp, await self._dispatch.poll(req.context.identity.node_id, wait=wait, held=held, gone=gone))
-
-
-def seconds(text: str) -> float:
-    """How long a poll may wait. Raises Invalid."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < float("inf"):
-        raise Invalid(f"wait: {text[:20]!r} is no number of seconds from 0 to {MAX_POLL_WAIT:g}")
-    return min(value, MAX_POLL_WAIT)
 
 
 class Nodes:
@@ -81,8 +70,9 @@ class Nodes:
         self._fleet = fleet
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Every node."""
-        reply(resp, await self._fleet.every())
+        """Nodes by name; X-Next-Cursor leads to the next page."""
+        query: NamePage = req.context.query
+        reply_named(resp, await self._fleet.page(after=query.cursor, limit=query.limit), query.limit)
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Register a node ahead of its first contact."""

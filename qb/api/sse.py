@@ -13,16 +13,14 @@ from typing import Any
 import orjson
 from falcon.asgi import Request, Response
 
-from qb.api.media import reply
-from qb.api.query import NO_CURSOR, whole
-from qb.domain.errors import Invalid
+from qb.api.media import reply_page
+from qb.contract.queries import RecordPage, ResumeHeaders
 from qb.service.core import Core
 from qb.service.journals import Journal, ended
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent."""
 
-_MAX_ID = (1 << 63) - 1
 _COMMENT = b": still here\n\n"
 _END = b"event: end\ndata: {}\n\n"
 
@@ -42,37 +40,29 @@ def wanted(req: Request) -> bool:
 
 
 async def answer(core: Core, req: Request, resp: Response, task_id: str, journal: Journal) -> None:
-    """Answer with the task's entries after `after`: one page, or a stream of all that come where that is asked for.
+    """Answer with the task's entries after the cursor: one page, or a stream of all that come where that is asked for.
 
     A stream begins after `Last-Event-ID`, where that is sent. It ends after the last entry of a task that has ended,
-    when the client goes, and when the server stops. Raises Invalid for an id that is none.
+    when the client goes, and when the server stops.
     """
-    after = whole(req, "after", default=0, low=0, high=NO_CURSOR)
+    query: RecordPage = req.context.query
+    headers: ResumeHeaders = req.context.headers
     if not wanted(req):
-        limit = whole(req, "limit", default=journal.rows, low=1, high=journal.most)
-        reply(resp, await core.readers.run(lambda db: journal.page(db, task_id, after=after, limit=limit)))
+        page = await core.readers.run(lambda db: journal.page(db, task_id, after=query.cursor, limit=query.limit))
+        # A page of long texts ends early: only an empty one is surely the last.
+        reply_page(resp, page, str(page[-1]["id"]) if page else None)
         return
 
     def fetch(db: sqlite3.Connection, last: int) -> list[Row]:
         rows = journal.page(db, task_id, after=last, limit=journal.rows)
         return [(row["id"], orjson.dumps(row)) for row in rows]
 
-    start = last_event_id(req, after)
+    start = query.cursor if headers.last_event_id is None else headers.last_event_id
     resp.content_type = "text/event-stream"
     resp.set_header("Cache-Control", "no-store")
     resp.set_header("X-Accel-Buffering", "no")
     receive = req.scope["qb.receive"]
     resp.stream = EventStream(core, receive, task_id, start, fetch, lambda db: ended(db, task_id))
-
-
-def last_event_id(req: Request, default: int) -> int:
-    """The id to resume after. Raises Invalid when it is no whole number from 0 on."""
-    text = req.get_header("Last-Event-ID")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= _MAX_ID):
-        raise Invalid("Last-Event-ID must be the id of an event, a whole number from 0 on")
-    return int(text)
 
 
 class EventStream:

@@ -3,18 +3,13 @@
 from falcon.asgi import Request, Response
 
 from qb.api import sse
-from qb.api.media import read_model, reply
-from qb.api.query import NO_CURSOR, whole
-from qb.contract.states import TaskStatus
+from qb.api.media import read_model, reply, reply_page
+from qb.contract.queries import LAST_CURSOR, TaskFilters
 from qb.contract.tasks import StatusReport, TaskCreate
-from qb.domain.errors import Invalid
 from qb.service.core import Core
 from qb.service.journals import HISTORY
 from qb.service.reports import Reports
 from qb.service.tasks import Tasks as TaskService
-
-PAGE = 200
-MOST = 1000
 
 
 class Tasks:
@@ -30,13 +25,10 @@ class Tasks:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List tasks, newest first; X-Next-Cursor leads to the next page."""
-        limit = whole(req, "limit", default=PAGE, low=1, high=MOST)
-        before = whole(req, "cursor", default=NO_CURSOR, low=0, high=NO_CURSOR)
-        status = one_of(req.get_param("status_filter"))
-        page, cursor = await self._service.page(status=status, before=before, limit=limit)
-        if cursor is not None:
-            resp.set_header("X-Next-Cursor", str(cursor))
-        reply(resp, page)
+        query: TaskFilters = req.context.query
+        before = LAST_CURSOR if query.cursor is None else query.cursor
+        page, cursor = await self._service.page(status=query.status_filter, before=before, limit=query.limit)
+        reply_page(resp, page, None if cursor is None else str(cursor))
 
     async def on_get_one(self, req: Request, resp: Response, task_id: str) -> None:
         """Show a task."""
@@ -69,13 +61,3 @@ class StatusReports:
     async def on_post(self, req: Request, resp: Response) -> None:
         """Take a report in."""
         reply(resp, await self._reports.take(req.context.identity, await read_model(req, StatusReport)))
-
-
-def one_of(text: str | None) -> TaskStatus | None:
-    """A status from the query. Raises Invalid with the list."""
-    if text is None:
-        return None
-    try:
-        return TaskStatus(text)
-    except ValueError as error:
-        raise Invalid(f"status_filter: {text[:20]!r} is none of {', '.join(TaskStatus)}") from error

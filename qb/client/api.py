@@ -145,7 +145,7 @@ class QbClient:
 
     def task_output(self, task_id: str, *, after: int = 0, limit: int = 1000) -> list[OutputLine]:
         """A page of the task's output, oldest first."""
-        params = {"after": str(after), "limit": str(limit)}
+        params = {"cursor": str(after), "limit": str(limit)}
         return self._wire.models(OutputLine, "task_output", {"task_id": task_id}, params=params)
 
     def follow_output(self, task_id: str, *, after: int = 0) -> Iterator[OutputLine]:

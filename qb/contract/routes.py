@@ -13,6 +13,19 @@ from qb.contract.fleet import DashboardStats, Health, Version
 from qb.contract.keys import AuditEntry, Key, KeyCreate, KeyCreated, Scope, Token, TokenCreate, TokenCreated
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
+from qb.contract.queries import (
+    ArtifactPut,
+    CreateHeaders,
+    DigestHeaders,
+    Download,
+    NamePage,
+    NewestPage,
+    Poll,
+    ReadHeaders,
+    RecordPage,
+    ResumeHeaders,
+    TaskFilters,
+)
 from qb.contract.tasks import (
     Artifact,
     Assignment,
@@ -38,10 +51,22 @@ class Caller(StrEnum):
     REGISTRATION = "registration"
 
 
+class Media(StrEnum):
+    """What a body is."""
+
+    JSON = "application/json"
+    BYTES = "application/octet-stream"
+    FORM = "multipart/form-data"
+    TEXT = "text/plain"
+    HTML = "text/html"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row: `many` says that the reply is a JSON array, `raw` that a body is bytes, not JSON.
+    """One row. `query` and `headers` are read with these models, into `req.context.query` and `req.context.headers`.
 
+    `many`: the reply is a JSON array. `nullable`: it may be null. `streams`: it is a stream of server-sent events
+    when the caller asks for that. `also`: statuses beside `status` and the errors that every such route may answer.
     A scoped key needs `scope`; where the path names a task, it must be the key's own.
     """
 
@@ -53,13 +78,23 @@ class Route:
     reply: type[BaseModel] | None = None
     status: int = 200
     many: bool = False
-    raw: bool = False
+    query: type[BaseModel] | None = None
+    headers: type[BaseModel] | None = None
+    takes: Media = Media.JSON
+    gives: Media = Media.JSON
+    streams: bool = False
+    nullable: bool = False
+    also: frozenset[int] = frozenset()
     served: bool = True
     scope: Scope | None = None
 
 
 def _callers(*callers: Caller) -> frozenset[Caller]:
     return frozenset(callers)
+
+
+def _codes(*statuses: int) -> frozenset[int]:
+    return frozenset(statuses)
 
 
 ANYONE = _callers(Caller.ANYONE)
@@ -75,8 +110,8 @@ ROUTES: tuple[Route, ...] = (
     # nodes and agents
     Route("register", "POST", "/register", JOINING, Register, Registered),
     Route("heartbeat", "POST", "/nodes/heartbeat", NODE, Heartbeat, HeartbeatReply),
-    Route("poll", "GET", "/tasks/pending", NODE, None, Assignment),
-    Route("download_file", "GET", "/files/{name}", NODE, raw=True),
+    Route("poll", "GET", "/tasks/pending", NODE, None, Assignment, query=Poll, nullable=True),
+    Route("download_file", "GET", "/files/{name}", NODE, query=Download, gives=Media.BYTES),
     Route("report_status", "POST", "/status", WORKERS, StatusReport, Task),
     Route("report_session", "POST", "/logs", WORKERS, SessionUpload, StoredSession),
     Route("report_output", "POST", "/tasks/{task_id}/output", NODE, OutputBatch, OutputAccepted),
@@ -88,25 +123,74 @@ ROUTES: tuple[Route, ...] = (
         None,
         Artifact,
         status=201,
-        raw=True,
+        query=ArtifactPut,
+        headers=DigestHeaders,
+        takes=Media.BYTES,
     ),
     # operators and external systems: tasks
-    Route("create_task", "POST", "/tasks", CLIENTS, TaskCreate, Task, status=201, scope=CREATE),
-    Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True, scope=READ),
-    Route("show_task", "GET", "/tasks/{task_id}", OWN_TASK, None, Task, scope=READ),
+    Route(
+        "create_task",
+        "POST",
+        "/tasks",
+        CLIENTS,
+        TaskCreate,
+        Task,
+        status=201,
+        headers=CreateHeaders,
+        also=_codes(200),
+        scope=CREATE,
+    ),
+    Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True, query=TaskFilters, scope=READ),
+    Route(
+        "show_task", "GET", "/tasks/{task_id}", OWN_TASK, None, Task, headers=ReadHeaders, also=_codes(304), scope=READ
+    ),
     Route("cancel_task", "DELETE", "/tasks/{task_id}", CLIENTS, None, Task, scope=CANCEL),
-    Route("task_events", "GET", "/tasks/{task_id}/events", CLIENTS, None, TaskEvent, many=True, scope=READ),
-    Route("task_output", "GET", "/tasks/{task_id}/output", CLIENTS, None, OutputLine, many=True, scope=READ),
-    Route("list_artifacts", "GET", "/tasks/{task_id}/artifacts", CLIENTS, None, Artifact, many=True, scope=READ),
-    Route("get_artifact", "GET", "/tasks/{task_id}/artifacts/{name}", CLIENTS, raw=True, scope=READ),
+    Route(
+        "task_events",
+        "GET",
+        "/tasks/{task_id}/events",
+        CLIENTS,
+        None,
+        TaskEvent,
+        many=True,
+        query=RecordPage,
+        headers=ResumeHeaders,
+        streams=True,
+        scope=READ,
+    ),
+    Route(
+        "task_output",
+        "GET",
+        "/tasks/{task_id}/output",
+        CLIENTS,
+        None,
+        OutputLine,
+        many=True,
+        query=RecordPage,
+        headers=ResumeHeaders,
+        streams=True,
+        scope=READ,
+    ),
+    Route(
+        "list_artifacts",
+        "GET",
+        "/tasks/{task_id}/artifacts",
+        CLIENTS,
+        None,
+        Artifact,
+        many=True,
+        query=NamePage,
+        scope=READ,
+    ),
+    Route("get_artifact", "GET", "/tasks/{task_id}/artifacts/{name}", CLIENTS, gives=Media.BYTES, scope=READ),
     Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, served=False, scope=CREATE),
     Route("cleanup_tasks", "POST", "/tasks/cleanup", ADMIN, served=False),
-    Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, raw=True, scope=FILES),
+    Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, takes=Media.FORM, scope=FILES),
     Route("show_logs", "GET", "/logs/{task_id}", CLIENTS, None, StoredSession, many=True, scope=READ),
     # operators: nodes
-    Route("list_nodes", "GET", "/nodes", ADMIN, None, Node, many=True),
+    Route("list_nodes", "GET", "/nodes", ADMIN, None, Node, many=True, query=NamePage),
     Route("create_node", "POST", "/nodes", ADMIN, NodeCreate, Registered, status=201),
-    Route("show_node", "GET", "/nodes/{node_id}", ADMIN, None, Node),
+    Route("show_node", "GET", "/nodes/{node_id}", ADMIN, None, Node, headers=ReadHeaders, also=_codes(304)),
     Route("change_node", "PATCH", "/nodes/{node_id}", ADMIN, NodeChange, Node, served=False),
     Route("remove_node", "DELETE", "/nodes/{node_id}", ADMIN, None, Node, served=False),
     Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, served=False),
@@ -115,7 +199,7 @@ ROUTES: tuple[Route, ...] = (
     # operators: credentials
     Route("create_key", "POST", "/keys", ADMIN, KeyCreate, KeyCreated, status=201, served=False),
     Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True, served=False),
-    Route("audit_keys", "GET", "/keys/audit", ADMIN, None, AuditEntry, many=True, served=False),
+    Route("audit_keys", "GET", "/keys/audit", ADMIN, None, AuditEntry, many=True, query=NewestPage, served=False),
     Route("show_key", "GET", "/keys/{key_id}", ADMIN, None, Key, served=False),
     Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, None, Key, served=False),
     Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, None, KeyCreated, served=False),
@@ -126,11 +210,11 @@ ROUTES: tuple[Route, ...] = (
     # everyone
     Route("health", "GET", "/health", ANYONE, None, Health),
     Route("healthz", "GET", "/healthz", ANYONE, None, Health),
-    Route("readyz", "GET", "/readyz", ANYONE, None, Health),
+    Route("readyz", "GET", "/readyz", ANYONE, None, Health, also=_codes(503)),
     Route("version", "GET", "/version", ANYONE, None, Version),
     Route("openapi", "GET", "/openapi.json", ANYONE, served=False),
-    Route("metrics", "GET", "/metrics", ANYONE, raw=True, served=False),
-    Route("dashboard", "GET", "/dashboard", ANYONE, raw=True),
+    Route("metrics", "GET", "/metrics", ANYONE, gives=Media.TEXT, served=False),
+    Route("dashboard", "GET", "/dashboard", ANYONE, status=302, also=_codes(404)),
     Route("dashboard_stats", "GET", "/dashboard/stats", ADMIN, None, DashboardStats),
 )
 

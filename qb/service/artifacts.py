@@ -95,13 +95,13 @@ class Artifacts:
         renew(db, self._registry, identity, task_id, attempt, self._core.clock())
         return attempt
 
-    async def every(self, task_id: str) -> list[dict[str, Any]]:
-        """The task's artifacts, by name. Raises NotFound."""
+    async def page(self, task_id: str, *, after: str, limit: int) -> list[dict[str, Any]]:
+        """The task's artifacts by name, those after the name `after`. Raises NotFound."""
 
         def read(db: sqlite3.Connection) -> list[dict[str, Any]]:
             if tasks.get(db, task_id) is None:
                 raise NotFound(f"no task {task_id}")
-            return store.artifacts(db, task_id)
+            return store.artifacts(db, task_id, after=after, limit=limit)
 
         return await self._core.readers.run(read)
 

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
+
 from qb.contract.nodes import Held
 from qb.contract.states import Reporter, TaskStatus
 from qb.contract.tasks import MAX_POLL_WAIT
@@ -189,6 +191,6 @@ def parse_held(text: str) -> list[Held]:
     held = []
     for part in filter(None, text.split(",")):
         task_id, _, attempt = part.rpartition(":")
-        if task_id and attempt.isdigit() and int(attempt) > 0:
-            held.append(Held(task_id=task_id, attempt=int(attempt)))
+        with suppress(ValidationError):
+            held.append(Held.model_validate({"task_id": task_id, "attempt": attempt}))
     return held

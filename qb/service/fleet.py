@@ -172,9 +172,10 @@ class Fleet:
                 moved.append(row["id"])
         return moved
 
-    async def every(self) -> list[dict[str, Any]]:
-        """All nodes by name, in the shape of Node."""
-        return await self._core.readers.run(lambda db: [nodes.public(row) for row in nodes.every(db)])
+    async def page(self, *, after: str, limit: int) -> list[dict[str, Any]]:
+        """Nodes by name, those after the name `after`, in the shape of Node."""
+        rows = await self._core.readers.run(lambda db: nodes.page(db, after=after, limit=limit))
+        return [nodes.public(row) for row in rows]
 
     async def one(self, node_id: str) -> dict[str, Any]:
         """One node by id or name. Raises NotFound."""

@@ -15,14 +15,11 @@ class Journal:
 
     page: Callable[..., list[dict[str, Any]]]
     rows: int
-    """Entries of a page when the caller does not say, and of a stream's."""
-
-    most: int
-    """Entries of the longest page."""
+    """Entries of a stream's page."""
 
 
-HISTORY = Journal(events.page, rows=1000, most=5000)
-OUTPUT = Journal(output.page, rows=1000, most=5000)
+HISTORY = Journal(events.page, rows=1000)
+OUTPUT = Journal(output.page, rows=1000)
 
 
 def ended(db: sqlite3.Connection, task_id: str) -> bool:

@@ -21,7 +21,9 @@ INSERT INTO artifacts (task_id, name, attempt, checksum, size, created_at) VALUE
 ON CONFLICT (task_id, name) DO UPDATE SET
     attempt = excluded.attempt, checksum = excluded.checksum, size = excluded.size, created_at = excluded.created_at
 """
-_ARTIFACTS = "SELECT name, size, checksum, created_at, attempt FROM artifacts WHERE task_id = ? ORDER BY name"
+_ARTIFACTS = """
+SELECT name, size, checksum, created_at, attempt FROM artifacts WHERE task_id = ? AND name > ? ORDER BY name LIMIT ?
+"""
 _ARTIFACT = "SELECT name, checksum, size FROM artifacts WHERE task_id = ? AND name = ?"
 
 
@@ -62,9 +64,9 @@ def put_artifact(db: sqlite3.Connection, task_id: str, attempt: int, file: Store
     db.execute(_PUT_ARTIFACT, (task_id, file.name, attempt, file.checksum, file.size, now))
 
 
-def artifacts(db: sqlite3.Connection, task_id: str) -> list[dict[str, Any]]:
-    """The task's artifacts in the shape of Artifact."""
-    return [dict(row) for row in db.execute(_ARTIFACTS, (task_id,))]
+def artifacts(db: sqlite3.Connection, task_id: str, *, after: str, limit: int) -> list[dict[str, Any]]:
+    """The task's artifacts by name, those after the name `after`, in the shape of Artifact."""
+    return [dict(row) for row in db.execute(_ARTIFACTS, (task_id, after, limit))]
 
 
 def artifact(db: sqlite3.Connection, task_id: str, name: str) -> StoredFile | None:

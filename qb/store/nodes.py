@@ -15,6 +15,7 @@ _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + c
 _BY_ID = "SELECT * FROM nodes WHERE id = ?"
 _BY_NAME = "SELECT * FROM nodes WHERE name = ?"
 _ALL = "SELECT * FROM nodes ORDER BY name"
+_PAGE = "SELECT * FROM nodes WHERE name > ? ORDER BY name LIMIT ?"
 _HEARTBEAT = """
 UPDATE nodes SET status = ?, current_task_id = ?, load = ?, disk_free = ?, last_seen_at = ? WHERE id = ? RETURNING *
 """
@@ -54,6 +55,11 @@ def by_name(db: sqlite3.Connection, name: str) -> sqlite3.Row | None:
 def every(db: sqlite3.Connection) -> list[sqlite3.Row]:
     """All nodes by name."""
     return db.execute(_ALL).fetchall()
+
+
+def page(db: sqlite3.Connection, *, after: str, limit: int) -> list[sqlite3.Row]:
+    """Nodes by name, those after the name `after`."""
+    return db.execute(_PAGE, (after, limit)).fetchall()
 
 
 def heartbeat(

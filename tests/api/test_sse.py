@@ -116,4 +116,4 @@ async def test_a_last_event_id_that_is_none_is_refused(sent: str, running: Runni
         ("Last-Event-ID", sent.encode("latin1")),
     ]
     answer = await running.http.get(f"/tasks/{task['id']}/events", headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")

@@ -199,7 +199,7 @@ def test_logs_keep_the_two_streams_apart_and_page_to_the_end(qb: Any, connected:
     connected.answers("GET", path, [])
     ran = qb("task", "logs", ONE)
     assert (ran.out, ran.err) == ("one\n\x1b[31mtwo\n", "oops\n")
-    assert [seen.query for seen in connected.seen] == [f"after={at}&limit=1000" for at in (0, 2, 3)]
+    assert [seen.query for seen in connected.seen] == [f"cursor={at}&limit=1000" for at in (0, 2, 3)]
     connected.streams(path, [line(1, Stream.STDOUT, "\x1b[31mone\n")])
     connected.replies["GET", path].pop(0)
     assert qb("task", "logs", ONE, "-f", tty=True).out == "␛[31mone\n"
