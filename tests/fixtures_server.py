@@ -34,6 +34,7 @@ class Server:
     port: int = 0
     log: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=10_000))
     process: subprocess.Popen[str] | None = None
+    reader: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -57,9 +58,10 @@ class Server:
         """Start it, on the port it had before if any, and wait until it answers."""
         command = [str(QB), "serve", "--data-dir", str(self.data_dir), "--port", str(self.port), *self.options]
         env = {**os.environ, "NO_COLOR": "1"}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
         listening = threading.Event()
-        threading.Thread(target=self._read, args=(self.process, listening), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(self.process, listening), daemon=True)
+        self.reader.start()
         if not listening.wait(START_SECONDS):
             self.kill()
             raise AssertionError(f"the server did not start: {list(self.log)}")
@@ -79,13 +81,15 @@ class Server:
             return 0
         process.send_signal(number)
         code = process.wait(20)
+        if self.reader is not None:
+            self.reader.join(5)
         self.process = None
         return code
 
     def _read(self, process: "subprocess.Popen[str]", listening: threading.Event) -> None:
-        assert process.stderr is not None
-        with process.stderr:
-            for line in process.stderr:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
                 try:
                     entry = json.loads(line)
                 except ValueError:

@@ -7,8 +7,10 @@ from qb.api.errors import handle_errors
 from qb.api.files import Downloads, Uploads
 from qb.api.health import DashboardResource, HealthResource, ReadyResource, VersionResource
 from qb.api.lifespan import Background, Lifespan
+from qb.api.metrics import MetricsResource, metrics_key
 from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
 from qb.api.output import SessionLogs, TaskOutput
+from qb.api.requests import Requests
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
 from qb.service.artifacts import Artifacts as ArtifactService
@@ -20,6 +22,7 @@ from qb.service.fleet import Fleet, load
 from qb.service.output import Output
 from qb.service.reports import Reports
 from qb.service.scheduler import Scheduler
+from qb.service.scrape import Scraper
 from qb.service.tasks import Tasks as TaskService
 from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters
@@ -39,6 +42,7 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     artifacts = Artifacts(ArtifactService(core, registry, blobs))
     output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core))
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
+    metrics = MetricsResource(await Scraper.open(core, waiters), metrics_key(core.settings.operations.metrics_key_file))
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
         "heartbeat": Heartbeats(fleet).on_post,
@@ -67,6 +71,7 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         "healthz": health.on_get,
         "readyz": ReadyResource(core).on_get,
         "version": VersionResource().on_get,
+        "metrics": metrics.on_get,
         "dashboard": DashboardResource(core).on_get,
         "dashboard_stats": DashboardStats(fleet).on_get,
     }
@@ -89,5 +94,6 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:
 
     app.lifespan = Lifespan(settings, clock, ready)
     app.add_middleware(app.lifespan)
+    app.add_middleware(Requests(lambda: app.lifespan.core, every=settings.operations.log_requests))
     handle_errors(app)
     return app

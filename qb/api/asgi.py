@@ -1,5 +1,6 @@
 """falcon's application class, with the two things that it lacks for us."""
 
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ class Api(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:  # type: ignore[override]
         scope["qb.receive"] = receive
+        scope["qb.begun"] = perf_counter()
         query = scope.get("query_string", b"")
         if not query.isascii():
             scope["query_string"] = quote(query, safe="=&%+;/?:@,~").encode()  # falcon decodes it as UTF-8

@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from gunicorn.app.base import BaseApplication
 
 from qb.api.logs import configure
 from qb.domain.errors import Conflict, Invalid, NotFound
+from qb.domain.operations import Operations
 from qb.store.lock import Lock
 
 BACKLOG = 4096
@@ -55,6 +56,7 @@ class ServeSettings:
     dashboard_url: str | None = None
     crush_server_url: str | None = None
     keyless_reports: bool = False
+    operations: Operations = field(default_factory=Operations)
 
 
 def serve(settings: ServeSettings) -> None:
@@ -191,6 +193,7 @@ class _Gunicorn(BaseApplication):
                 dashboard_url=self._settings.dashboard_url,
                 crush_server_url=self._settings.crush_server_url,
                 keyless_reports=self._settings.keyless_reports,
+                operations=self._settings.operations,
             )
         )
 

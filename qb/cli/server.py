@@ -96,9 +96,33 @@ def serve(
     dashboard_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Address of the Datasette dashboard.")
     ] = None,
+    metrics_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One line: the key that /metrics asks for; else it is open.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND=DAYS", help="Retention, as output=7 or tasks=forever (repeatable)."),
+    ] = None,
+    webhook_network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Private network that webhooks may lead to (repeatable)."),
+    ] = None,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Log every request, not refusals alone.")
+    ] = False,
 ) -> None:
-    """Serve a data directory until SIGTERM or Ctrl-C."""
+    """Serve a data directory until SIGTERM or Ctrl-C; SIGHUP lets a new worker take over."""
     with _explained():
+        from qb.domain.destinations import Policy
+        from qb.domain.operations import Operations
+        from qb.domain.retention import Retention
+
+        operations = Operations(
+            metrics_key_file=metrics_key_file,
+            webhook_networks=Policy.of(webhook_network or ()),
+            retention=Retention.of(keep or ()),
+            log_requests=log_requests,
+        )
         from qb.api.server import ServeSettings
         from qb.api.server import serve as run
 
@@ -110,6 +134,7 @@ def serve(
                 url=url,
                 agent_url=agent_url,
                 dashboard_url=dashboard_url,
+                operations=operations,
             )
         )
 

@@ -213,7 +213,7 @@ ROUTES: tuple[Route, ...] = (
     Route("readyz", "GET", "/readyz", ANYONE, None, Health, also=_codes(503)),
     Route("version", "GET", "/version", ANYONE, None, Version),
     Route("openapi", "GET", "/openapi.json", ANYONE, served=False),
-    Route("metrics", "GET", "/metrics", ANYONE, gives=Media.TEXT, served=False),
+    Route("metrics", "GET", "/metrics", ANYONE, gives=Media.TEXT, also=_codes(401)),
     Route("dashboard", "GET", "/dashboard", ANYONE, status=302, also=_codes(404)),
     Route("dashboard_stats", "GET", "/dashboard/stats", ADMIN, None, DashboardStats),
 )

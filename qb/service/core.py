@@ -1,12 +1,14 @@
 """What every use case works with, made once when the server starts."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from qb.domain.operations import Operations
 from qb.domain.times import Clock
 from qb.service.credentials import Credentials
 from qb.service.hub import Hub
+from qb.service.metrics import Metrics
 from qb.store.database import Readers, Writer
 
 
@@ -20,6 +22,7 @@ class Settings:
     dashboard_url: str | None = None
     crush_server_url: str | None = None
     keyless_reports: bool = False
+    operations: Operations = field(default_factory=Operations)
 
     @property
     def database(self) -> Path:
@@ -49,3 +52,5 @@ class Core:
     hub: Hub
     stopping: asyncio.Event
     """Set when the server begins to stop: long polls and streams end at once."""
+
+    metrics: Metrics = field(default_factory=Metrics)

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import perf_counter
 from typing import Any
 
 from pydantic import ValidationError
@@ -46,7 +47,7 @@ class Dispatch:
         waiter = self._waiters.open(member.traits)
         try:
             # A task that waits already is handed over at once; only who stays to wait is watched from the start.
-            assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
+            assignment = await self._look(member, held)
             if assignment is None and wait <= 0:
                 return None
             watch = asyncio.ensure_future(gone())
@@ -75,10 +76,17 @@ class Dispatch:
             if waiter.ready:
                 return None  # the time is up and nobody woke it: there is nothing to look for
             waiter.rest()
-            assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
+            assignment = await self._look(member, held)
             if assignment is not None:
                 return assignment
         return None
+
+    async def _look(self, member: Member, held: list[Held]) -> dict[str, Any] | None:
+        begun = perf_counter()
+        assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
+        if assignment is not None:
+            self._core.metrics.claims.observe(perf_counter() - begun)
+        return assignment
 
     async def _hand_over(self, assignment: dict[str, Any], watch: "asyncio.Future[None]") -> dict[str, Any] | None:
         await asyncio.sleep(0)  # let a disconnect that has arrived be noticed

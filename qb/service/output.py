@@ -28,6 +28,7 @@ class Output:
         """
         now = self._core.clock()
         accepted = await self._core.writer.run(lambda db: self._take(db, identity, task_id, body, now))
+        self._core.metrics.output_bytes += sum(len(chunk.text.encode()) for chunk in body.chunks)
         self._core.hub.publish(task_id)
         return {"accepted_to": accepted}
 

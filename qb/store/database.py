@@ -67,6 +67,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self.groups = 0
         self.jobs = 0
+        self.sizes = [0] * (GROUP_LIMIT.bit_length() + 1)
+        """Groups by the power of two that their size is below."""
         self._connection = connect(path)
         self._thread = threading.Thread(target=self._main, name="qb-writer", daemon=True)
         self._thread.start()
@@ -88,6 +90,11 @@ class Writer:
             self._called = True
             self._loop.call_soon(self._call)
         return await future
+
+    @property
+    def waiting(self) -> int:
+        """How many works wait for the next group."""
+        return len(self._queue)
 
     def _call(self) -> None:
         self._called = False
@@ -116,6 +123,7 @@ class Writer:
     def _commit(self, group: list[Job]) -> None:
         self.groups += 1
         self.jobs += len(group)
+        self.sizes[len(group).bit_length()] += 1
         try:
             if not self._together(group):
                 self._apart(group)

@@ -64,7 +64,7 @@ async def test_each_domain_error_answers_with_its_code(
 
 @pytest.mark.parametrize("error", [RuntimeError("secret detail"), sqlite3.OperationalError("no such table: secret")])
 async def test_an_unforeseen_error_says_nothing_but_its_request_id(
-    error: Exception, failing: tuple[Failing, httpx2.AsyncClient], capsys: pytest.CaptureFixture[str]
+    error: Exception, failing: tuple[Failing, httpx2.AsyncClient], capfd: pytest.CaptureFixture[str]
 ) -> None:
     resource, http = failing
     resource.error = error
@@ -72,7 +72,7 @@ async def test_an_unforeseen_error_says_nothing_but_its_request_id(
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
-    logged = capsys.readouterr()
+    logged = capfd.readouterr()
     assert answer.json()["request_id"] in logged.out + logged.err
     assert "secret" in logged.out + logged.err
 
