@@ -15,6 +15,7 @@ from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
 from qb.service.artifacts import Artifacts as ArtifactService
 from qb.service.blobs import Blobs
+from qb.service.collection import Collection
 from qb.service.core import Core, Settings
 from qb.service.dispatch import Dispatch
 from qb.service.files import Files
@@ -36,9 +37,9 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     registry, waiters = await load(core), Waiters()
     fleet = Fleet(core, registry, waiters)
     task_service = TaskService(core, waiters)
-    blobs = Blobs(core.settings.blobs)
+    blobs = Blobs(core.settings.blobs, core.settings.quotas)
     blobs.open()
-    files = Files(core, registry, blobs)
+    files, collection = Files(core, registry, blobs), Collection(core, blobs)
     artifacts = Artifacts(ArtifactService(core, registry, blobs))
     output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core))
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
@@ -80,7 +81,7 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         await core.stopping.wait()
         waiters.end_all()
 
-    return served, [Scheduler(core, registry, waiters).run, end_polls]
+    return served, [Scheduler(core, registry, waiters).run, collection.run, end_polls]
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:

@@ -21,7 +21,6 @@ class Artifacts:
         """Keep one; `attempt` says whose it is."""
         query: ArtifactPut = req.context.query
         headers: DigestHeaders = req.context.headers
-        self._artifacts.check_size(req.content_length)
         stored = await self._artifacts.put(
             req.context.identity,
             task_id,
@@ -29,6 +28,7 @@ class Artifacts:
             chunks(req),
             digest=headers.digest,
             attempt=query.attempt or None,
+            size=req.content_length,
         )
         reply(resp, stored, 201)
 

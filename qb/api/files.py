@@ -9,8 +9,8 @@ from falcon.asgi.multipart import BodyPart
 from qb.api.media import reply
 from qb.contract.queries import Download
 from qb.domain.errors import Invalid, Malformed, UnsupportedMediaType
-from qb.service.blobs import Sending
 from qb.service.files import Files, Received
+from qb.service.sending import Sending
 from qb.store.files import StoredFile
 
 _ESCAPES = (("%22", '"'), ("%0D", "\r"), ("%0A", "\n"))

@@ -21,6 +21,7 @@ from gunicorn.app.base import BaseApplication
 from qb.api.logs import configure
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.domain.operations import Operations
+from qb.domain.quotas import Quotas
 from qb.store.lock import Lock
 
 BACKLOG = 4096
@@ -57,6 +58,7 @@ class ServeSettings:
     crush_server_url: str | None = None
     keyless_reports: bool = False
     operations: Operations = field(default_factory=Operations)
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 def serve(settings: ServeSettings) -> None:
@@ -194,6 +196,7 @@ class _Gunicorn(BaseApplication):
                 crush_server_url=self._settings.crush_server_url,
                 keyless_reports=self._settings.keyless_reports,
                 operations=self._settings.operations,
+                quotas=self._settings.quotas,
             )
         )
 

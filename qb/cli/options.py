@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qb.cli.durations import seconds_of
+from qb.cli.sizes import bytes_of
 
 
 class Format(StrEnum):
@@ -27,6 +28,14 @@ def duration(value: str) -> int:
     """Parser of duration options: seconds, or a usage error with an example."""
     try:
         return seconds_of(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def byte_count(value: str) -> int:
+    """Parser of size options: bytes, or a usage error with an example."""
+    try:
+        return bytes_of(value)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from qb.cli.exits import CliError, Exit
+from qb.cli.options import byte_count, duration
 
 DEFAULT_PORT = 8080
 DataDir = Annotated[
@@ -110,6 +111,30 @@ def serve(
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="Log every request, not refusals alone.")
     ] = False,
+    crush_server_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address of a Crush server, which tasks link their session to.")
+    ] = None,
+    file_limit: Annotated[
+        int | None, typer.Option(parser=byte_count, metavar="SIZE", help="Largest file or artifact taken; default 1G.")
+    ] = None,
+    task_limit: Annotated[
+        int | None,
+        typer.Option(
+            parser=byte_count, metavar="SIZE", help="Largest sum of a task's files, and of its artifacts; default 4G."
+        ),
+    ] = None,
+    storage_limit: Annotated[
+        int | None,
+        typer.Option(parser=byte_count, metavar="SIZE", help="Largest sum of all files and artifacts; default 64G."),
+    ] = None,
+    output_limit: Annotated[
+        int | None,
+        typer.Option(parser=byte_count, metavar="SIZE", help="What is kept of a task's output; default 256M."),
+    ] = None,
+    upload_grace: Annotated[
+        int | None,
+        typer.Option(parser=duration, metavar="TIME", help="How long an upload waits for its task; default 1d."),
+    ] = None,
 ) -> None:
     """Serve a data directory until SIGTERM or Ctrl-C; SIGHUP lets a new worker take over."""
     with _explained():
@@ -125,7 +150,15 @@ def serve(
         )
         from qb.api.server import ServeSettings
         from qb.api.server import serve as run
+        from qb.domain.quotas import Quotas
 
+        quotas = {
+            "file": file_limit,
+            "task": task_limit,
+            "total": storage_limit,
+            "output": output_limit,
+            "unused": upload_grace,
+        }
         run(
             ServeSettings(
                 data_dir=data_dir,
@@ -135,6 +168,8 @@ def serve(
                 agent_url=agent_url,
                 dashboard_url=dashboard_url,
                 operations=operations,
+                crush_server_url=crush_server_url,
+                quotas=Quotas(**{name: value for name, value in quotas.items() if value is not None}),
             )
         )
 

@@ -9,14 +9,16 @@ from typing import Any
 
 from qb.contract.routes import Caller
 from qb.contract.states import Reporter
-from qb.domain.errors import ChecksumMismatch, Malformed, NotFound, StaleAttempt
+from qb.domain.errors import ChecksumMismatch, Malformed, NotFound, StaleAttempt, TooLarge
+from qb.domain.quotas import human
 from qb.domain.times import after, iso
-from qb.service.blobs import Blobs, Sending
+from qb.service.blobs import Blobs
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.files import checked_name
 from qb.service.registry import Registry
 from qb.service.reports import attempt_of
+from qb.service.sending import Sending
 from qb.store import claims, events, tasks
 from qb.store import files as store
 from qb.store.files import StoredFile
@@ -32,10 +34,6 @@ class Artifacts:
         self._registry = registry
         self._blobs = blobs
 
-    def check_size(self, size: int | None) -> None:
-        """Refuse an announced size before a byte is taken. Raises TooLarge."""
-        self._blobs.check_size(size)
-
     async def put(
         self,
         identity: Identity,
@@ -45,32 +43,34 @@ class Artifacts:
         *,
         digest: str | None,
         attempt: int | None,
+        size: int | None = None,
     ) -> dict[str, Any]:
-        """Keep what a task left, in place of one of the same name; returns Artifact.
+        """Keep what a task left, in place of one of the same name; returns Artifact. `size` is what was announced.
 
         Raises what `chunks` does, ChecksumMismatch against `digest` (``sha-256=BASE64``), NotFound for a foreign
-        task and StaleAttempt for an older attempt; nothing is stored then.
+        task, StaleAttempt for an older attempt, TooLarge and StorageFull past a quota; nothing is stored then.
         """
         checked_name(name)
+        self._blobs.room.check(size)
         expected = sha256_of(digest)
         # Asked before the bytes come, so that nobody sends in vain, and again when they are here.
-        said = await self._core.writer.run(lambda db: self._current(db, identity, task_id, attempt))
+        said = await self._core.writer.run(lambda db: self._current(db, identity, task_id, attempt, (name, size or 0)))
         async with self._blobs.receive(chunks) as part:
             if expected is not None and expected != part.checksum:
                 raise ChecksumMismatch(
                     f"the bytes of {name!r} have another SHA-256 than the Digest header says: send it again"
                 )
             await self._blobs.keep(part)
-        file = StoredFile(name, part.checksum, part.size)
-        now = iso(self._core.clock())
-        await self._core.writer.run(lambda db: self._put(db, identity, task_id, said, file, now))
+            file = StoredFile(name, part.checksum, part.size)
+            now = iso(self._core.clock())
+            await self._core.writer.run(lambda db: self._put(db, identity, task_id, said, file, now))
         self._core.hub.publish(task_id)
         return {"name": name, "size": file.size, "checksum": file.checksum, "created_at": now, "attempt": said}
 
     def _put(
         self, db: sqlite3.Connection, identity: Identity, task_id: str, attempt: int, file: StoredFile, now: str
     ) -> None:
-        self._current(db, identity, task_id, attempt)
+        self._current(db, identity, task_id, attempt, (file.name, file.size))
         store.put_artifact(db, task_id, attempt, file, now=now)
         events.add(
             db,
@@ -84,14 +84,25 @@ class Artifacts:
             detail={"size": file.size, "checksum": file.checksum},
         )
 
-    def _current(self, db: sqlite3.Connection, identity: Identity, task_id: str, said: int | None) -> int:
-        """The attempt that the caller speaks for, which must be the task's last; renews its lease."""
+    def _current(
+        self, db: sqlite3.Connection, identity: Identity, task_id: str, said: int | None, coming: tuple[str, int]
+    ) -> int:
+        """The attempt that the caller speaks for, which must be the task's last; renews its lease.
+
+        `coming`, a name and a size, must fit beside the task's other artifacts.
+        """
         attempt = attempt_of(db, identity, task_id, said)
         row = tasks.get(db, task_id)
         if row is None:
             raise NotFound(f"no task {task_id}")
         if attempt != row["attempt"]:
             raise StaleAttempt(f"attempt {attempt} of task {task_id} is over: its files are not wanted any more")
+        most = self._core.settings.quotas.task
+        if store.artifacts_size(db, task_id, but=coming[0]) + coming[1] > most:
+            raise TooLarge(
+                f"artifact {coming[0][:60]!r} would make the task's artifacts more than {human(most)}: leave less, "
+                "or serve with a larger --task-limit"
+            )
         renew(db, self._registry, identity, task_id, attempt, self._core.clock())
         return attempt
 

@@ -5,19 +5,19 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from qb.domain.errors import NotFound, StorageFull, TooLarge
-
-FILE_LIMIT = 1 << 30
-"""Bytes of the largest file that is taken."""
+from qb.domain.errors import NotFound, StorageFull
+from qb.domain.quotas import Quotas
+from qb.service.room import Arrival, Room
+from qb.service.sending import CHUNK
 
 PART = "part-"
-CHUNK = 256 << 10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -30,66 +30,50 @@ class Part:
     size: int
 
 
-class Sending:
-    """One blob on its way out; falcon iterates it and closes it. `tick` is awaited before each chunk."""
-
-    def __init__(self, blob: BinaryIO, tick: Callable[[], Awaitable[None]] | None = None) -> None:
-        self._blob = blob
-        self._tick = tick
-
-    def __aiter__(self) -> "Sending":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._tick is not None:
-            await self._tick()
-        # In a thread even when the page cache has it: where the client has gone, nothing else here ever waits.
-        chunk = await asyncio.to_thread(self._blob.read, CHUNK)
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
-
-    async def close(self) -> None:
-        """Let go of the file."""
-        self._blob.close()
-
-
 class Blobs:
-    """The folder of blobs. Bytes are streamed: no file is ever whole in memory."""
+    """The folder of blobs. Bytes are streamed: no file is ever whole in memory.
 
-    def __init__(self, folder: Path, *, limit: int = FILE_LIMIT) -> None:
+    Everything but the writing itself happens on the event loop's thread, so that a blob that is just being kept and
+    one that is just being removed are never the same.
+    """
+
+    def __init__(self, folder: Path, quotas: Quotas) -> None:
         self._folder = folder
-        self._limit = limit
+        self.room = Room(quotas)
+        self._pinned: Counter[str] = Counter()
+        self._kept_lately: set[str] = set()
+        self._removing = asyncio.Lock()
 
     def open(self) -> None:
-        """Make the folder, and remove what a crash left half written."""
+        """Make the folder, remove what a crash left half written, and count what is there."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in self._folder.glob(f"{PART}*"):
             part.unlink()
-
-    def check_size(self, size: int | None) -> None:
-        """Refuse an announced size before a byte is taken. Raises TooLarge."""
-        if size is not None and size > self._limit:
-            raise TooLarge(f"the file is over {_human(self._limit)}: split it, or put it where the agent can get it")
+        self.room.used = sum(size for _, size in self._walk())
 
     @asynccontextmanager
     async def receive(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Part]:
         """Write the chunks to a part, for `keep`; a part that is not kept is removed in the end.
 
-        Raises TooLarge past the limit, StorageFull when the disk is full, and what `chunks` raises.
+        Until then what was kept is safe from `remove`: commit what refers to it inside. Raises TooLarge past a file's
+        limit, StorageFull past that of all files or when the disk is full, and what `chunks` raises.
         """
         with _room():
             handle, name = await asyncio.to_thread(tempfile.mkstemp, prefix=PART, dir=self._folder)
-        path = Path(name)
+        path, arrival, checksum = Path(name), self.room.arrives(), ""
         try:
             with _room(), os.fdopen(handle, "wb", buffering=0) as target:
-                checksum, size = await self._fill(target, chunks)
-            yield Part(path, checksum, size)
+                checksum = await self._fill(target, chunks, arrival)
+            self._pinned[checksum] += 1
+            yield Part(path, checksum, arrival.size)
         finally:
+            arrival.leave()
+            if checksum:
+                self._unpin(checksum)
             _drop(path)
 
-    async def _fill(self, target: BinaryIO, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
-        digest, size, held = hashlib.sha256(), 0, bytearray()
+    async def _fill(self, target: BinaryIO, chunks: AsyncIterator[bytes], arrival: Arrival) -> str:
+        digest, held = hashlib.sha256(), bytearray()
 
         def write() -> None:
             digest.update(held)
@@ -98,20 +82,22 @@ class Blobs:
                 rest = rest[target.write(rest) :]
 
         async for chunk in chunks:
-            size += len(chunk)
-            self.check_size(size)
+            arrival.add(len(chunk))
             held += chunk
             if len(held) >= CHUNK:
                 await asyncio.to_thread(write)
                 held = bytearray()
         await asyncio.to_thread(write)
         await asyncio.to_thread(os.fsync, target.fileno())
-        return digest.hexdigest(), size
+        return digest.hexdigest()
 
     async def keep(self, part: Part) -> None:
         """Give a part its name, durably; bytes that are there already are simply there again."""
+        async with self._removing:  # one of this very name may be about to go: wait, then it is safe
+            self._kept_lately.add(part.checksum)
         with _room():
-            await asyncio.to_thread(self._keep, part)
+            if await asyncio.to_thread(self._keep, part):
+                self.room.used += part.size
 
     def read(self, checksum: str) -> BinaryIO:
         """The blob, opened; the caller closes it. Raises NotFound when it is not there."""
@@ -120,27 +106,70 @@ class Blobs:
         except FileNotFoundError as error:
             raise NotFound("the file's contents are gone: the data directory has lost a blob") from error
 
+    async def names(self) -> list[str]:
+        """The checksums of all blobs that are kept; what is kept from now on is safe from `remove`."""
+        # What is pinned now may be let go before `remove`, but after somebody asked who refers to it.
+        self._kept_lately = set(self._pinned)
+        return await asyncio.to_thread(lambda: [name for name, _ in self._walk()])
+
+    async def remove(self, checksums: Iterable[str]) -> tuple[int, int]:
+        """Remove blobs that nothing refers to, as found out since `names`; returns how many, and their bytes.
+
+        One that was kept again since then, or is just being kept, stays.
+        """
+        count = size = 0
+        for checksum in checksums:
+            async with self._removing:
+                if checksum in self._pinned or checksum in self._kept_lately:
+                    continue
+                freed = await asyncio.to_thread(self._remove, checksum)
+            self.room.used -= freed or 0
+            count, size = count + (freed is not None), size + (freed or 0)
+        return count, size
+
+    def _walk(self) -> Iterator[tuple[str, int]]:
+        for folder in self._folder.iterdir():
+            if folder.is_dir():
+                with os.scandir(folder) as found:
+                    yield from ((entry.name, entry.stat().st_size) for entry in found)
+
+    def _unpin(self, checksum: str) -> None:
+        self._pinned[checksum] -= 1
+        if self._pinned[checksum] <= 0:
+            del self._pinned[checksum]
+
     def _place(self, checksum: str) -> Path:
         return self._folder / checksum[:2] / checksum
 
-    def _keep(self, part: Part) -> None:
+    def _keep(self, part: Part) -> bool:
         place = self._place(part.checksum)
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        part.path.replace(place)
+        new = True
+        try:
+            place.hardlink_to(part.path)
+        except FileExistsError:
+            new = False
+            part.path.replace(place)
         for folder in (place.parent, self._folder):
             handle = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+        return new
+
+    def _remove(self, checksum: str) -> int | None:
+        place = self._place(checksum)
+        try:
+            size = place.stat().st_size
+            place.unlink()
+        except FileNotFoundError:
+            return None
+        return size
 
 
 def _drop(part: Path) -> None:
     part.unlink(missing_ok=True)
-
-
-def _human(size: int) -> str:
-    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size} bytes"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qb.domain.operations import Operations
+from qb.domain.quotas import Quotas
 from qb.domain.times import Clock
 from qb.service.credentials import Credentials
 from qb.service.hub import Hub
@@ -23,6 +24,7 @@ class Settings:
     crush_server_url: str | None = None
     keyless_reports: bool = False
     operations: Operations = field(default_factory=Operations)
+    quotas: Quotas = field(default_factory=Quotas)
 
     @property
     def database(self) -> Path:

@@ -8,12 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 from qb.contract.text import FILE_NAME_BYTES, check_file_name
-from qb.domain.errors import Invalid, NotFound
+from qb.domain.errors import Invalid, NotFound, TooLarge
+from qb.domain.quotas import human
 from qb.domain.times import after, iso
-from qb.service.blobs import Blobs, Part, Sending
+from qb.service.blobs import Blobs, Part
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Registry
+from qb.service.sending import Sending
 from qb.store import claims
 from qb.store import files as store
 from qb.store.files import StoredFile
@@ -23,8 +25,11 @@ RENEW_SECONDS = 20.0
 """How often a download in progress renews the leases of its node."""
 
 
-def resolve(db: sqlite3.Connection, filenames: Sequence[str], *, identity: Identity) -> list[StoredFile]:
-    """The uploads that a new task names. Raises Invalid for an unknown one, or two with one name of their own."""
+def resolve(db: sqlite3.Connection, filenames: Sequence[str], *, identity: Identity, most: int) -> list[StoredFile]:
+    """The uploads that a new task names.
+
+    Raises Invalid for an unknown one, or two with one name of their own, TooLarge for more than `most` bytes.
+    """
     found: dict[str, StoredFile] = {}
     for filename in filenames:
         file = store.upload(db, filename)
@@ -33,6 +38,12 @@ def resolve(db: sqlite3.Connection, filenames: Sequence[str], *, identity: Ident
         if file.name in found:
             raise Invalid(f"files: two files are named {file.name!r}; rename one of them")
         found[file.name] = file
+    size = sum(file.size for file in found.values())
+    if size > most:
+        raise TooLarge(
+            f"files: {human(size)} together, over the {human(most)} of one task: attach fewer, "
+            "or serve with a larger --task-limit"
+        )
     return list(found.values())
 
 
@@ -61,8 +72,8 @@ class Files:
         self._blobs = blobs
 
     def check_size(self, size: int | None) -> None:
-        """Refuse an announced size before a byte is taken. Raises TooLarge."""
-        self._blobs.check_size(size)
+        """Refuse an announced size before a byte is taken. Raises TooLarge, StorageFull."""
+        self._blobs.room.check(size)
 
     @asynccontextmanager
     async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[Received]:

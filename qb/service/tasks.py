@@ -50,7 +50,8 @@ class Tasks:
     ) -> dict[str, Any]:
         if target.node_id is not None and nodes.by_id(db, target.node_id) is None:
             raise Invalid(f"target_node_id: no node {target.node_id}; `qb node list` shows those there are")
-        attached = files.resolve(db, list(body.files or ()), identity=identity)
+        quotas = self._core.settings.quotas
+        attached = files.resolve(db, list(body.files or ()), identity=identity, most=quotas.task)
         later = body.scheduled_for is not None and body.scheduled_for > now
         task_id = str(uuid.uuid4())
         new = tasks.NewTask(

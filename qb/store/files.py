@@ -1,5 +1,6 @@
 """Uploads, the files of tasks and the artifacts that they leave: names and checksums; the bytes are blobs on disk."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,19 @@ _ARTIFACTS = """
 SELECT name, size, checksum, created_at, attempt FROM artifacts WHERE task_id = ? AND name > ? ORDER BY name LIMIT ?
 """
 _ARTIFACT = "SELECT name, checksum, size FROM artifacts WHERE task_id = ? AND name = ?"
+_ARTIFACTS_SIZE = "SELECT coalesce(sum(size), 0) FROM artifacts WHERE task_id = ? AND name <> ?"
+_EXPIRE = """
+DELETE FROM uploads WHERE filename IN (
+    SELECT u.filename FROM uploads u
+    WHERE u.created_at < ? AND NOT EXISTS (SELECT 1 FROM task_files f WHERE f.checksum = u.checksum) LIMIT ?
+)
+"""
+_UNREFERENCED = """
+SELECT value AS checksum FROM json_each(?) AS given
+WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE checksum = given.value)
+    AND NOT EXISTS (SELECT 1 FROM task_files WHERE checksum = given.value)
+    AND NOT EXISTS (SELECT 1 FROM artifacts WHERE checksum = given.value)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +87,18 @@ def artifact(db: sqlite3.Connection, task_id: str, name: str) -> StoredFile | No
     """One artifact, or None."""
     row = db.execute(_ARTIFACT, (task_id, name)).fetchone()
     return None if row is None else StoredFile(row["name"], row["checksum"], row["size"])
+
+
+def artifacts_size(db: sqlite3.Connection, task_id: str, *, but: str) -> int:
+    """Bytes of the task's artifacts, without the one named `but`."""
+    return int(db.execute(_ARTIFACTS_SIZE, (task_id, but)).fetchone()[0])
+
+
+def expire_uploads(db: sqlite3.Connection, *, before: str, limit: int) -> int:
+    """Forget uploads sent before `before` whose bytes no task has, at most `limit`; returns how many."""
+    return db.execute(_EXPIRE, (before, limit)).rowcount
+
+
+def unreferenced(db: sqlite3.Connection, checksums: Sequence[str]) -> list[str]:
+    """Those of `checksums` that no upload, no task's file and no artifact has."""
+    return [row["checksum"] for row in db.execute(_UNREFERENCED, (json.dumps(checksums),))]

@@ -152,6 +152,14 @@ def m002_keys_and_audit(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m003_files_by_checksum(db: Database) -> None:
+    """Tell quickly whether anything refers to a blob."""
+    for table in ("uploads", "task_files", "artifacts"):
+        db.execute(f"CREATE INDEX {table}_by_checksum ON {table} (checksum)")
+    db.execute("CREATE INDEX uploads_by_age ON uploads (created_at)")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

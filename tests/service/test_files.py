@@ -10,12 +10,14 @@ import pytest
 from qb.contract.routes import Caller
 from qb.contract.tasks import OutputBatch, OutputChunk
 from qb.domain.errors import NotFound, StaleAttempt, StorageFull, TooLarge
+from qb.domain.quotas import Quotas
 from qb.domain.times import iso
 from qb.service.artifacts import Artifacts
-from qb.service.blobs import CHUNK, Blobs
+from qb.service.blobs import Blobs
 from qb.service.credentials import Identity
 from qb.service.files import RENEW_SECONDS, Files
 from qb.service.output import Output
+from qb.service.sending import CHUNK
 from qb.store import output, tasks
 from tests.service.conftest import ADMIN, HandClock, Plane
 
@@ -32,7 +34,7 @@ def runner(node: str) -> Identity:
 
 
 def blobs(plane: Plane, **more: Any) -> Blobs:
-    return Blobs(plane.core.settings.blobs, **more)
+    return Blobs(plane.core.settings.blobs, Quotas(**more))
 
 
 def stored(plane: Plane) -> list[str]:
@@ -159,7 +161,7 @@ async def test_a_full_disk_keeps_nothing_and_says_so(plane: Plane, number: int) 
 
 
 async def test_a_file_that_grows_over_the_limit_keeps_nothing(plane: Plane) -> None:
-    files = Files(plane.core, plane.registry, blobs(plane, limit=10))
+    files = Files(plane.core, plane.registry, blobs(plane, file=10))
     with pytest.raises(TooLarge, match="10 bytes"):
         async with files.receive("a", body(b"x" * 10, b"x")):
             pass
