@@ -12,7 +12,7 @@ from falcon.asgi import App, Request, Response, WebSocket
 
 from qb.api.media import encode
 from qb.contract.errors import PROBLEM_TYPE, ErrorCode, Problem
-from qb.domain.errors import Invalid, QuarterbackError, RateLimited
+from qb.domain.errors import Invalid, QuarterbackError
 
 log = structlog.get_logger("qb.api")
 
@@ -50,7 +50,6 @@ _FALCON: dict[int, ErrorCode] = {
     422: _C.INVALID,
     503: _C.OVERLOADED,
 }
-RETRY_SECONDS = "1"
 
 
 class Answer(NamedTuple):
@@ -120,9 +119,7 @@ def _answer(error: Exception) -> Answer:
 
 
 def _retry_after(error: QuarterbackError) -> dict[str, str]:
-    if isinstance(error, RateLimited):
-        return {"Retry-After": str(error.retry_after)}
-    return {"Retry-After": RETRY_SECONDS} if error.code is _C.OVERLOADED else {}
+    return {"Retry-After": str(error.retry_after)} if HTTP[error.code][0] in (429, 503) else {}
 
 
 def _falcon(error: HTTPError) -> Answer:

@@ -41,6 +41,8 @@ class ReadyResource:
     async def on_get(self, req: Request, resp: Response) -> None:
         checks = await check(self._core)
         status = _status(checks)
+        if status != OK:
+            resp.set_header("Retry-After", "1")
         reply(resp, Health(status=status, version=__version__, checks=checks), 200 if status == OK else 503)
 
 

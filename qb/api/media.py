@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from qb.contract.queries import name_cursor
 from qb.domain.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
+from qb.domain.etags import names
 
 DEFAULT_LIMIT = 1 << 20
 OUTPUT_LIMIT = 8 << 20
@@ -170,6 +171,15 @@ def reply(resp: Response, obj: Any, status: int = 200) -> None:
     if status != 200:
         resp.status = status
     resp.data = encode(obj)
+
+
+def reply_tagged(resp: Response, obj: Any, tag: str, if_none_match: str | None) -> None:
+    """Answer with `obj` and its entity tag, or with 304 when the caller has it already."""
+    resp.set_header("ETag", tag)
+    if if_none_match is not None and names(if_none_match, tag):
+        resp.status = 304
+        return
+    reply(resp, obj)
 
 
 def reply_page(resp: Response, entries: list[dict[str, Any]], cursor: str | None) -> None:

@@ -10,6 +10,7 @@ from qb.contract.queries import NamePage, Poll
 from qb.contract.routes import Caller
 from qb.contract.states import NodeState
 from qb.contract.tasks import MAX_POLL_WAIT
+from qb.domain.etags import node_tag
 from qb.service.core import Core
 from qb.service.dispatch import Dispatch, parse_held
 from qb.service.fleet import Fleet
@@ -79,8 +80,10 @@ class Nodes:
         reply(resp, await self._fleet.create(await read_model(req, NodeCreate)), 201)
 
     async def on_get_one(self, req: Request, resp: Response, node_id: str) -> None:
-        """One node, by id or name."""
-        reply(resp, await self._fleet.one(node_id))
+        """One node, by id or name; its ETag is that of what operators decide about it."""
+        node = await self._fleet.one(node_id)
+        resp.set_header("ETag", node_tag(node))
+        reply(resp, node)
 
     async def on_post_drain(self, req: Request, resp: Response, node_id: str) -> None:
         """No more tasks."""

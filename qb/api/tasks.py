@@ -3,9 +3,10 @@
 from falcon.asgi import Request, Response
 
 from qb.api import sse
-from qb.api.media import read_model, reply, reply_page
-from qb.contract.queries import LAST_CURSOR, TaskFilters
+from qb.api.media import read_model, reply, reply_page, reply_tagged
+from qb.contract.queries import LAST_CURSOR, ReadHeaders, TaskFilters
 from qb.contract.tasks import StatusReport, TaskCreate
+from qb.domain.etags import entity_tag
 from qb.service.core import Core
 from qb.service.journals import HISTORY
 from qb.service.reports import Reports
@@ -32,7 +33,9 @@ class Tasks:
 
     async def on_get_one(self, req: Request, resp: Response, task_id: str) -> None:
         """Show a task."""
-        reply(resp, await self._service.one(req.context.identity, task_id))
+        task = await self._service.one(req.context.identity, task_id)
+        headers: ReadHeaders = req.context.headers
+        reply_tagged(resp, task, entity_tag(task), headers.if_none_match)
 
     async def on_delete_one(self, req: Request, resp: Response, task_id: str) -> None:
         """Cancel a task."""

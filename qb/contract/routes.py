@@ -65,9 +65,9 @@ class Media(StrEnum):
 class Route:
     """One row. `query` and `headers` are read with these models, into `req.context.query` and `req.context.headers`.
 
-    `many`: the reply is a JSON array. `nullable`: it may be null. `streams`: it is a stream of server-sent events
-    when the caller asks for that. `also`: statuses beside `status` and the errors that every such route may answer.
-    A scoped key needs `scope`; where the path names a task, it must be the key's own.
+    `many`: the reply is a JSON array. `nullable`: it may be null. `etag`: it has an ETag. `streams`: it is a stream of
+    server-sent events when the caller asks for that. `also`: statuses beside `status` and the errors that every
+    such route may answer. A scoped key needs `scope`; where the path names a task, it must be the key's own.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Route:
     gives: Media = Media.JSON
     streams: bool = False
     nullable: bool = False
+    etag: bool = False
     also: frozenset[int] = frozenset()
     served: bool = True
     scope: Scope | None = None
@@ -142,7 +143,16 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True, query=TaskFilters, scope=READ),
     Route(
-        "show_task", "GET", "/tasks/{task_id}", OWN_TASK, None, Task, headers=ReadHeaders, also=_codes(304), scope=READ
+        "show_task",
+        "GET",
+        "/tasks/{task_id}",
+        OWN_TASK,
+        None,
+        Task,
+        headers=ReadHeaders,
+        also=_codes(304),
+        etag=True,
+        scope=READ,
     ),
     Route("cancel_task", "DELETE", "/tasks/{task_id}", CLIENTS, None, Task, scope=CANCEL),
     Route(
@@ -190,7 +200,7 @@ ROUTES: tuple[Route, ...] = (
     # operators: nodes
     Route("list_nodes", "GET", "/nodes", ADMIN, None, Node, many=True, query=NamePage),
     Route("create_node", "POST", "/nodes", ADMIN, NodeCreate, Registered, status=201),
-    Route("show_node", "GET", "/nodes/{node_id}", ADMIN, None, Node, headers=ReadHeaders, also=_codes(304)),
+    Route("show_node", "GET", "/nodes/{node_id}", ADMIN, None, Node, etag=True),
     Route("change_node", "PATCH", "/nodes/{node_id}", ADMIN, NodeChange, Node, served=False),
     Route("remove_node", "DELETE", "/nodes/{node_id}", ADMIN, None, Node, served=False),
     Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, served=False),

@@ -9,6 +9,8 @@ class QuarterbackError(Exception):
     """Root of the tree. The message names the thing, the reason and the mend."""
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+    retry_after: int = 1
+    """Seconds after which to try again, where the answer is 429 or 503."""
 
 
 class Malformed(QuarterbackError):
@@ -78,11 +80,11 @@ class PreconditionFailed(QuarterbackError):
 
 
 class RateLimited(QuarterbackError):
-    """The caller's key has used up its requests; `retry_after` is in seconds."""
+    """The caller's key has used up its requests."""
 
     code = ErrorCode.RATE_LIMITED
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -97,6 +99,7 @@ class RegistrationOff(QuarterbackError):
     """There is no registration token that could let a node in."""
 
     code = ErrorCode.REGISTRATION_OFF
+    retry_after = 60
 
 
 class Overloaded(QuarterbackError):
