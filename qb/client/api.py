@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from qb import __version__
-from qb.client.errors import ClientError
-from qb.client.transport import CHUNK, Transport, chunks, parsed
+from qb.client.errors import BadAnswer, BadAssignment, ClientError
+from qb.client.transport import ANSWER_LIMIT, CHUNK, Transport, chunks, parsed
 from qb.contract.fleet import DashboardStats, Health, Version
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeCreate, Register, Registered
@@ -24,12 +24,14 @@ from qb.contract.tasks import (
     TaskEvent,
     Upload,
 )
+from qb.contract.text import ID_CHARS
 
 
 class QbClient:
     """Calls the API at `url`. Thread-safe; every call has a deadline (`timeout`, seconds).
 
-    `verify` is a CA file for an orchestrator with a private CA. Raises ClientError and nothing else.
+    `ca_file` is for an orchestrator with a private CA, `answer_limit` the most bytes that an answer may have. Raises
+    ClientError and nothing else.
     """
 
     def __init__(
@@ -40,10 +42,13 @@ class QbClient:
         registration_token: str | None = None,
         timeout: float = 30.0,
         ca_file: str | None = None,
+        answer_limit: int = ANSWER_LIMIT,
         user_agent: str = f"all-time-quarterback/{__version__}",
     ) -> None:
         self.url = url.rstrip("/")
-        self._wire = Transport(self.url, timeout=timeout, ca_file=ca_file, user_agent=user_agent)
+        self._wire = Transport(
+            self.url, timeout=timeout, ca_file=ca_file, user_agent=user_agent, answer_limit=answer_limit
+        )
         if api_key:
             self._wire.headers["X-API-Key"] = api_key
         if registration_token:
@@ -77,10 +82,13 @@ class QbClient:
         return self._wire.model(HeartbeatReply, "heartbeat", body=body, timeout=10)
 
     def poll(self, *, wait: float = 0, held: str = "") -> Assignment | None:
-        """Ask for a task, for at most `wait` seconds; `held` lists attempts as ``ID:ATTEMPT,...``."""
+        """Ask for a task, for at most `wait` seconds; `held` lists attempts as ``ID:ATTEMPT,...``.
+
+        Raises BadAssignment for one that cannot be read and still names its task.
+        """
         params = {"wait": f"{wait:g}", "held": held}
         answer = self._wire.json("poll", params=params, timeout=wait + 10)
-        return None if answer is None else parsed(Assignment, answer)
+        return None if answer is None else _assignment(answer)
 
     def report_status(self, body: StatusReport, *, timeout: float = 10) -> Task:
         """Report progress or a verdict."""
@@ -212,3 +220,14 @@ class QbClient:
     def stats(self) -> DashboardStats:
         """The fleet in eight numbers."""
         return self._wire.model(DashboardStats, "dashboard_stats")
+
+
+def _assignment(answer: Any) -> Assignment:
+    try:
+        return parsed(Assignment, answer)
+    except BadAnswer as error:
+        known = answer if isinstance(answer, dict) else {}
+        task_id, attempt = known.get("task_id"), known.get("attempt", 1)
+        if isinstance(task_id, str) and 0 < len(task_id) <= ID_CHARS and isinstance(attempt, int) and attempt > 0:
+            raise BadAssignment(str(error), task_id, attempt) from error
+        raise

@@ -15,6 +15,15 @@ class BadAnswer(ClientError):
     """Something answered, but not as the orchestrator would."""
 
 
+class BadAssignment(BadAnswer):
+    """An assignment came that cannot be read; it names its task, so that the refusal can be reported."""
+
+    def __init__(self, message: str, task_id: str, attempt: int) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.attempt = attempt
+
+
 class Refused(ClientError):
     """The orchestrator answered with an error. `status` is HTTP's, `code` from the closed enum when known."""
 

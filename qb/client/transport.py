@@ -24,9 +24,11 @@ _M = TypeVar("_M", bound=BaseModel)
 class Transport:
     """Sends requests named by their row in the route table. Raises ClientError and nothing else."""
 
-    def __init__(self, url: str, *, timeout: float, ca_file: str | None, user_agent: str) -> None:
+    def __init__(self, url: str, *, timeout: float, ca_file: str | None, user_agent: str, answer_limit: int) -> None:
         self.url = url
-        defaults = {"User-Agent": user_agent, "Accept": "application/json"}
+        self._limit = answer_limit
+        # Compressed, a small answer could become a huge one before it is measured.
+        defaults = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
         try:
             verify = httpx2.create_ssl_context(verify=ca_file) if ca_file else True
             self._http = httpx2.Client(base_url=url, headers=defaults, timeout=timeout, verify=verify)
@@ -46,7 +48,7 @@ class Transport:
 
     def json(self, name: str, parts: Mapping[str, str] | None = None, **options: Any) -> Any:
         with self.stream(name, parts, **options) as response:
-            return _read_json(response)
+            return _read_json(response, self._limit)
 
     @contextmanager
     def stream(
@@ -65,7 +67,7 @@ class Transport:
         try:
             with self._http.stream(route.method, path, **options) as response:
                 if response.status_code >= 300:
-                    raise _refusal(response)
+                    raise _refusal(response, self._limit)
                 yield response
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
@@ -83,17 +85,17 @@ class Transport:
 
 
 def chunks(response: httpx2.Response) -> Iterator[bytes]:
-    yield from response.iter_bytes(CHUNK)
+    yield from response.iter_raw(CHUNK)
 
 
-def _read_json(response: httpx2.Response) -> Any:
+def _read_json(response: httpx2.Response, limit: int) -> Any:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise BadAnswer(f"{response.url.host} answers compressed, unasked: is it the orchestrator?")
     body = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in response.iter_raw():
         body += chunk
-        if len(body) > ANSWER_LIMIT:
-            raise BadAnswer(
-                f"the answer of {response.url.host} is over {ANSWER_LIMIT >> 20} MiB: is it the orchestrator?"
-            )
+        if len(body) > limit:
+            raise BadAnswer(f"the answer of {response.url.host} is over {limit >> 20} MiB: is it the orchestrator?")
     return _decoded(bytes(body))
 
 
@@ -123,9 +125,9 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
 
 
-def _refusal(response: httpx2.Response) -> ClientError:
+def _refusal(response: httpx2.Response, limit: int) -> ClientError:
     try:
-        problem = _read_json(response)
+        problem = _read_json(response, limit)
         code = ErrorCode(problem["code"]) if "code" in problem else None
         detail = str(problem["detail"])
     except (BadAnswer, KeyError, TypeError, ValueError):

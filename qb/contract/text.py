@@ -16,6 +16,7 @@ MESSAGE_CHARS = 10_000
 """A longer status message is cut, not refused: old reporters never retry."""
 
 FILE_NAME_BYTES = 255
+ID_CHARS = 64
 
 NO_NUL = r"^[^\x00]*$"
 _UNSAFE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
@@ -61,7 +62,7 @@ def _scrub(value: Any) -> Any:
 
 Text = Annotated[str, StringConstraints(max_length=4096, pattern=NO_NUL)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARS, pattern=NO_NUL)]
 Message = Annotated[str, StringConstraints(pattern=NO_NUL), BeforeValidator(_cut)]
 Prompt = Annotated[str, StringConstraints(pattern=NO_NUL), AfterValidator(_prompt)]
 FileName = Annotated[str, AfterValidator(check_file_name)]

@@ -138,7 +138,7 @@ class Fleet:
     def _start_runner(self) -> None:
         command = [sys.executable, "-m", "remote_runner", "pull", "--orchestrator-url", self.url, "--name", NODE]
         command += ["--container-image", self._image, "--victoria-home", str(self._state / "victoria")]
-        command += ["--state-dir", str(self._state / "runner")]
+        command += ["--state-dir", str(self._state / "runner"), "--drain-seconds", "0"]
         if self._network.podman_network:
             command += ["--network", self._network.podman_network]
         token = json.loads(self._keys.read_text("utf-8"))["registration_token"]

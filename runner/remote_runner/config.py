@@ -1,21 +1,30 @@
-"""What the runner is told on its command line and in its environment."""
+"""What the runner is told: by flag, else in its environment, else in its file, else as usual."""
 
 import argparse
 import os
-import socket
+import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Any
 
-import platformdirs
+from remote_runner.options import DEFAULT_IMAGE, OPTIONS, PREFIX, PUSH, Option, existing_file
 
-from qb.contract.nodes import MAX_SLOTS
-
-DEFAULT_IMAGE = "ghcr.io/elcanotek/victoria-terminal:latest"
 EXAMPLE = """\
 example:
   QB_REGISTRATION_TOKEN=qbr_... python -m remote_runner pull --orchestrator-url https://qb.example.org --name acme-1
+
+Each option is also a variable (--slots: QB_RUNNER_SLOTS) and a key of the --config file (slots = 4).
+A flag counts before the variable, the variable before the file.
 """
+MODES = {
+    "pull": "ask the orchestrator for tasks",
+    "push": "let the orchestrator bring tasks",
+    "status": "tell what the runner of this state directory does",
+    "doctor": "check what a runner needs here, and say the mend",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,8 @@ class Config:
     name: str
     state_dir: Path
     victoria_home: Path
+    mode: str = "pull"
+    once: bool = False
     registration_token: str | None = None
     api_key: str | None = None
     poll_interval: float = 30.0
@@ -38,92 +49,121 @@ class Config:
     tags: Mapping[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
     stop_grace: int = 10
+    drain_seconds: float = 0.0
     spool_limit: int = 256 << 20
     heartbeat_interval: float = 15.0
+    host: str = "127.0.0.1"
+    port: int = 8080
+    advertise_url: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    allow_from: tuple[IPv4Network | IPv6Network, ...] = ()
+    json: bool = False
+
+
+class ConfigError(Exception):
+    """The settings make no sense; the message names the one and the mend."""
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config:
     """Read the command line; exits with status 2 and one line when it makes no sense."""
-    parser = _parser()
-    args = parser.parse_args(argv)
-    token = args.registration_token or environ.get("QB_REGISTRATION_TOKEN") or None
-    key = args.api_key or environ.get("QB_NODE_KEY") or None
-    for option, path in (("--env-file", args.env_file), ("--ca-file", args.ca_file)):
-        if path and not path.is_file():
-            parser.error(f"{option} {path}: there is no such file; name one that exists")
-    return Config(
-        orchestrator_url=args.orchestrator_url.rstrip("/"),
-        name=args.name,
-        state_dir=args.state_dir.absolute(),
-        victoria_home=args.victoria_home.expanduser().absolute(),
-        registration_token=token,
-        api_key=key,
-        poll_interval=args.poll_interval,
-        container_image=args.container_image,
-        container_runtime=args.container_runtime,
-        env_file=args.env_file and args.env_file.absolute(),
-        ca_file=args.ca_file and args.ca_file.absolute(),
-        network=args.network,
-        slots=args.slots,
-        tags=dict(args.tag),
-        capabilities=tuple(args.capability),
-        stop_grace=args.stop_grace,
-        spool_limit=args.spool_limit_mb << 20,
-    )
+    try:
+        return read(argv, environ)
+    except ConfigError as error:
+        print(f"remote_runner: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def read(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config:
+    """The settings of a command line, its environment and its file. Raises ConfigError."""
+    given = vars(_parser().parse_args(argv))
+    config = given.pop("config") or environ.get(PREFIX + "CONFIG")
+    file = _file(Path(config).expanduser()) if config else {}
+    values: dict[str, Any] = {"mode": given["mode"], "once": given.get("once", False), "json": given.get("json", False)}
+    for option in OPTIONS:
+        values[option.name] = _value(option, given[option.name], environ, file)
+    values["tags"] = dict(values["tags"])
+    _together(values)
+    return Config(**values)
+
+
+def _value(option: Option, flag: Any, environ: Mapping[str, str], file: Mapping[str, Any]) -> Any:
+    if flag is not None:
+        return tuple(flag) if option.many else flag
+    text = environ.get(option.variable)
+    if text:
+        texts = [part.strip() for part in text.split(",") if part.strip()] if option.many else [text]
+        return _parsed(option, texts, option.variable)
+    if option.key in file:
+        return _parsed(option, _texts(option, file[option.key]), f"{option.key} in the --config file")
+    return option.default
+
+
+def _parsed(option: Option, texts: Sequence[str], where: str) -> Any:
+    try:
+        values = tuple(option.parse(text) for text in texts)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return values if option.many else values[0]
+
+
+def _texts(option: Option, value: Any) -> list[str]:
+    """A TOML value as the texts that flags would carry."""
+    if option.many and isinstance(value, dict):
+        return [f"{key}={text}" for key, text in value.items()]
+    if option.many and isinstance(value, list):
+        return [str(each) for each in value]
+    if option.many or isinstance(value, bool | dict | list):
+        wanted = "a list, or a table of KEY = VALUE" if option.many else "one text or number"
+        raise ConfigError(f"{option.key} in the --config file is not {wanted}")
+    return [str(value)]
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(existing_file(str(path)).read_text("utf-8"))
+    except argparse.ArgumentTypeError as error:
+        raise ConfigError(f"--config {error}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config {path}: {error}") from error
+    unknown = sorted(set(found) - {option.key for option in OPTIONS})
+    if unknown:
+        raise ConfigError(f"--config {path}: no option is called {unknown[0]!r}; `remote_runner pull --help` lists all")
+    return found
+
+
+def _together(values: Mapping[str, Any]) -> None:
+    """What only makes sense with something else."""
+    if values["orchestrator_url"] is None and values["mode"] != "status":
+        raise ConfigError("no orchestrator: give --orchestrator-url, QB_RUNNER_ORCHESTRATOR_URL or orchestrator_url")
+    if bool(values["tls_cert"]) != bool(values["tls_key"]):
+        raise ConfigError("--tls-cert and --tls-key go together: give both or none")
 
 
 def _parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(
-        prog="remote_runner", epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    shape = argparse.RawDescriptionHelpFormatter
+    root = argparse.ArgumentParser(prog="remote_runner", epilog=EXAMPLE, formatter_class=shape)
     modes = root.add_subparsers(dest="mode", required=True, metavar="MODE")
-    pull = modes.add_parser(
-        "pull",
-        help="ask the orchestrator for tasks",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = pull.add_argument
-    add("--orchestrator-url", required=True, metavar="URL")
-    add("--registration-token", metavar="T", help="joins the fleet (or QB_REGISTRATION_TOKEN)")
-    add("--api-key", metavar="K", help="a key the node already has (or QB_NODE_KEY)")
-    add("--name", default=socket.gethostname(), metavar="N", help="the node's name (default: the host's)")
-    add("--poll-interval", type=_seconds, default=30.0, metavar="S", help="longest wait after failures")
-    add("--container-image", default=DEFAULT_IMAGE, metavar="IMG")
-    add("--container-runtime", default="podman", metavar="CMD", help="podman, or the path of one")
-    add("--victoria-home", type=Path, default=Path("~/Victoria"), metavar="DIR")
-    add("--env-file", type=Path, metavar="F", help="variables for every container")
-    add("--ca-file", type=Path, metavar="F", help="CA of an orchestrator with a private one")
-    add("--network", metavar="NAME", help="as for podman run: a network, 'host', 'slirp4netns:OPTIONS'")
-    add("--state-dir", type=Path, default=_state_dir(), metavar="DIR")
-    add("--slots", type=_slots, default=1, metavar="N", help="containers at a time")
-    add("--tag", type=_pair, action="append", default=[], metavar="K=V")
-    add("--capability", action="append", default=[], metavar="C")
-    add("--stop-grace", type=int, default=10, metavar="S", help="between TERM and KILL of a cancelled task")
-    add("--spool-limit-mb", type=int, default=256, metavar="MB", help="output kept while it can't be sent")
+    for mode, words in MODES.items():
+        parser = modes.add_parser(mode, help=words, description=words, epilog=EXAMPLE, formatter_class=shape)
+        parser.add_argument("--config", metavar="F", help="a TOML file of options")
+        if mode in ("pull", "push"):
+            parser.add_argument("--once", action="store_true", help="see one task through, then end")
+        else:
+            parser.add_argument("--json", action="store_true", help="print one JSON object")
+        groups: dict[str, Any] = {}
+        for option in OPTIONS:
+            if mode == "pull" and option.group == PUSH:
+                parser.set_defaults(**{option.name: None})
+                continue
+            group = groups.setdefault(option.group, parser.add_argument_group(option.group))
+            group.add_argument(
+                option.flag,
+                *option.also,
+                dest=option.name,
+                type=option.parse,
+                action="append" if option.many else "store",
+                metavar=option.metavar,
+                help=option.help,
+            )
     return root
-
-
-def _state_dir() -> Path:
-    return platformdirs.user_state_path("all-time-quarterback") / "runner"
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 3600 seconds")
-    return value
-
-
-def _slots(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= MAX_SLOTS:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {MAX_SLOTS}")
-    return value
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key, value

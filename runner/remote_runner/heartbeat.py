@@ -10,17 +10,17 @@ from qb.client import ClientError, Refused
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Held
 from qb.contract.states import NodeStatus
 from remote_runner.attempt import Tools
-from remote_runner.executor import Executor
 from remote_runner.intake import Intake
 from remote_runner.records import Key
+from remote_runner.trouble import Trouble
 
 BEATS_IN_LEASE = 4
 log = structlog.get_logger()
 
 
-def beat(tools: Tools, executor: Executor, intake: Intake) -> None:
+def beat(tools: Tools, intake: Intake) -> None:
     """Send heartbeats until told to stop, four in each lease at least."""
-    told, interval = "", tools.config.heartbeat_interval
+    trouble, interval = Trouble("no answer to the heartbeat"), tools.config.heartbeat_interval
     while not tools.stop.is_set():
         begun = time.monotonic()
         used = tools.membership.key
@@ -29,12 +29,10 @@ def beat(tools: Tools, executor: Executor, intake: Intake) -> None:
         except ClientError as error:
             if isinstance(error, Refused) and error.status == 401:
                 tools.membership.renew(used)
-            if str(error) != told:
-                told = str(error)
-                log.warning("no answer to the heartbeat", error=told)
+            trouble.note(error)
         else:
-            told = ""
-            _obey(reply, executor, intake)
+            trouble.over()
+            _obey(reply, intake)
             interval = min(tools.config.heartbeat_interval, max(0.2, reply.lease_seconds / BEATS_IN_LEASE))
         tools.stop.wait(max(0.0, interval - (time.monotonic() - begun)))
 
@@ -50,9 +48,9 @@ def _said(tools: Tools) -> Heartbeat:
     )
 
 
-def _obey(reply: HeartbeatReply, executor: Executor, intake: Intake) -> None:
+def _obey(reply: HeartbeatReply, intake: Intake) -> None:
     for each in reply.cancel:
-        executor.cancel(Key(each.task_id, each.attempt))
+        intake.cancel(Key(each.task_id, each.attempt))
     if reply.drain != intake.draining.is_set():
         log.info("draining" if reply.drain else "taking tasks again")
         (intake.draining.set if reply.drain else intake.draining.clear)()

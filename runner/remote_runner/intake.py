@@ -1,17 +1,18 @@
 """Where assignments come in, whichever transport brings them."""
 
-import re
 import threading
 from enum import StrEnum
 
 import structlog
 
+from qb.contract.states import Reason
 from qb.contract.tasks import Assignment
+from remote_runner import verdict
+from remote_runner.admission import is_task_id, objection
 from remote_runner.executor import Executor
 from remote_runner.journal import Journal
 from remote_runner.records import Entry, Key, Phase
 
-_SAFE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{7,63}")
 log = structlog.get_logger()
 
 
@@ -21,37 +22,63 @@ class Offer(StrEnum):
     ACCEPTED = "accepted"
     BUSY = "busy"
     DUPLICATE = "duplicate"
-    INVALID = "invalid"
+    REFUSED = "refused"
+    CLOSED = "closed"
 
 
 class Intake:
-    """Takes assignments once each. Thread-safe."""
+    """Takes assignments once each; with `once` a single one. Thread-safe."""
 
-    def __init__(self, journal: Journal, executor: Executor, boot_id: str) -> None:
+    def __init__(self, journal: Journal, executor: Executor, boot_id: str, *, once: bool = False) -> None:
         self._journal = journal
         self._executor = executor
         self._boot_id = boot_id
+        self._once = once
         self._lock = threading.Lock()
         self.draining = threading.Event()
+        self.closed = threading.Event()
 
-    def offer(self, assignment: Assignment) -> Offer:
-        """Journal the assignment and begin it, unless it is known or there is no room."""
-        if not _SAFE_ID.fullmatch(assignment.task_id):
-            # the id names folders and containers
-            log.error("refused an assignment with an id that is none", task=assignment.task_id)
-            return Offer.INVALID
+    def offer(self, assignment: Assignment) -> tuple[Offer, str]:
+        """Journal the assignment and begin it, unless it is known, wrong, or has no room; why, when refused."""
         key = Key(assignment.task_id, assignment.attempt)
+        wrong = objection(assignment)
+        if wrong is not None:
+            return self.refuse(key, wrong), wrong
+        return self._take(key, assignment), ""
+
+    def _take(self, key: Key, assignment: Assignment) -> Offer:
         with self._lock:
             if self._journal.phase(key) is not None:
                 return Offer.DUPLICATE
+            if self.closed.is_set():
+                return Offer.CLOSED
             # Draining ends the asking, not the taking: what the orchestrator gives, it means to give.
             if not self._executor.free:
                 return Offer.BUSY
             self._journal.intend(assignment, self._boot_id)
             self._executor.run(Entry(key, Phase.INTENT, assignment, self._boot_id, False, ""))
+            if self._once:
+                self.closed.set()
         log.info("accepted", task=key.task_id, attempt=key.attempt)
         return Offer.ACCEPTED
 
+    def refuse(self, key: Key, why: str) -> Offer:
+        """Run nothing of this attempt, and let the outbox say so; an id that is none is only logged."""
+        log.error("refused an assignment", task=key.task_id, attempt=key.attempt, why=why)
+        if is_task_id(key.task_id):
+            nothing = Assignment(task_id=key.task_id, attempt=key.attempt, prompt="", orchestrator_url="")
+            with self._lock:
+                if self._journal.phase(key) is not None:
+                    return Offer.DUPLICATE
+                self._journal.intend(nothing, self._boot_id)
+                self._journal.finish(key, (), verdict.failed(key, Reason.REFUSED_BY_NODE, why))
+        return Offer.REFUSED
+
+    def cancel(self, key: Key) -> None:
+        """Stop an attempt; one that is not here, or has ended, is left as it is."""
+        self._executor.cancel(key)
+
     def wait_ready(self, timeout: float) -> bool:
         """Wait until a new assignment could be taken."""
-        return self._executor.wait_free(timeout) and not self.draining.is_set()
+        ready = self._executor.wait_free(timeout)
+        return ready and not self.draining.is_set() and not self.closed.is_set()

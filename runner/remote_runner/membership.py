@@ -9,16 +9,30 @@ import structlog
 from qb import __version__
 from qb.client import ClientError, QbClient, Refused
 from qb.contract.nodes import Register
-from qb.contract.states import WIRE
+from qb.contract.states import WIRE, NodeMode
 from remote_runner.backoff import Backoff
 from remote_runner.config import Config
 from remote_runner.statedir import Identity, StateDir
+from remote_runner.trouble import Trouble
+
+ANSWER_LIMIT = 4 << 20
+"""Bytes: the longest prompt, a hundred files and a full environment stay well below."""
 
 log = structlog.get_logger()
 
 
 class JoinRefused(Exception):
     """The orchestrator doesn't take this node; the message says what to change."""
+
+
+def open_client(config: Config, *, registration_token: str | None = None) -> QbClient:
+    """A client of the orchestrator that takes answers of a runner's size only; the caller closes it."""
+    return QbClient(
+        config.orchestrator_url,
+        registration_token=registration_token,
+        ca_file=str(config.ca_file) if config.ca_file else None,
+        answer_limit=ANSWER_LIMIT,
+    )
 
 
 def boot_id() -> str:
@@ -43,6 +57,8 @@ class Membership:
             hostname=platform.node() or config.name,
             os_type=platform.system().lower(),
             name=config.name,
+            mode=NodeMode(config.mode),
+            api_endpoint=config.advertise_url if config.mode == NodeMode.PUSH else None,
             capabilities=list(config.capabilities) or None,
             tags=dict(config.tags) or None,
             wire=WIRE,
@@ -61,15 +77,13 @@ class Membership:
     def join(self, stop: threading.Event) -> bool:
         """Register, for as long as it takes; False when told to stop first. Raises JoinRefused."""
         backoff = Backoff(self._config.poll_interval)
-        problem = ""
+        trouble = Trouble("cannot register yet")
         while not stop.is_set():
             try:
                 self._register()
                 return True
             except ClientError as error:
-                if str(error) != problem:
-                    problem = str(error)
-                    log.warning("cannot register yet", error=problem)
+                trouble.note(error)
             stop.wait(backoff.next())
         return False
 
@@ -115,8 +129,7 @@ class Membership:
         token, url = self._config.registration_token, self._config.orchestrator_url
         if not token:
             raise JoinRefused(f"{url} refuses this node's key; give a --registration-token or another --api-key")
-        ca_file = str(self._config.ca_file) if self._config.ca_file else None
-        with QbClient(url, registration_token=token, ca_file=ca_file) as client:
+        with open_client(self._config, registration_token=token) as client:
             try:
                 self._keep(client)
             except Refused as error:

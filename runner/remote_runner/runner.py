@@ -1,60 +1,94 @@
 """One runner, put together from its parts: from its command line to its end."""
 
 import contextlib
+import os
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from qb.client import ClientError, QbClient
+from qb.client import ClientError
+from remote_runner import logs
 from remote_runner.attempt import Tools
-from remote_runner.config import Config, parse
+from remote_runner.config import Config, ConfigError, parse, read
 from remote_runner.engine import Engine, EngineError, EngineUnavailable
+from remote_runner.errors import CannotStart
 from remote_runner.executor import Executor
 from remote_runner.heartbeat import beat
 from remote_runner.intake import Intake
 from remote_runner.journal import Journal
-from remote_runner.membership import JoinRefused, Membership, boot_id
+from remote_runner.membership import JoinRefused, Membership, boot_id, open_client
 from remote_runner.podman_service import PodmanService, users_socket
 from remote_runner.pull import poll
 from remote_runner.reporter import Reporter
+from remote_runner.service import Service
+from remote_runner.signals import Signals
 from remote_runner.statedir import StateDir, StateError
+from remote_runner.systemd import Notifier
 from remote_runner.workspace import Workspace
 
-LETTING_GO = 2.0
 log = structlog.get_logger()
 
 
-class CannotStart(Exception):
-    """Something the runner needs is not there; the message says what to do."""
-
-
 def main(argv: Sequence[str]) -> int:
-    """Run until SIGTERM or SIGINT; the exit status."""
+    """Do what the command line says; for `pull` and `push` until SIGTERM or SIGINT. The exit status."""
     config = parse(argv)
-    _log_to_stderr()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    if config.mode == "status":
+        from remote_runner.status import tell
+
+        return tell(config)
+    if config.mode == "doctor":
+        from remote_runner.doctor import examine
+
+        return examine(config)
+    logs.configure()
+    signals = Signals()
     try:
         with StateDir(config.state_dir) as state, contextlib.ExitStack() as owned:
-            _serve(config, state, stop, owned)
+            _run(config, state, signals, owned, _readable(argv))
     except (CannotStart, StateError, JoinRefused, ClientError) as error:
         print(f"remote_runner: {error}", file=sys.stderr)
         return 1
+    if signals.reload and not signals.ending:
+        _again(argv)
     return 0
 
 
-def _serve(config: Config, state: StateDir, stop: threading.Event, owned: contextlib.ExitStack) -> None:
-    if not (config.registration_token or config.api_key or state.identity(config.orchestrator_url)):
+def _readable(argv: Sequence[str]) -> Callable[[], bool]:
+    def check() -> bool:
+        try:
+            read(argv)
+        except ConfigError as error:
+            log.error("the settings are not taken anew", error=str(error))
+            return False
+        return True
+
+    return check
+
+
+def _again(argv: Sequence[str]) -> None:
+    """Become a new runner with the settings as they are now: it takes up the containers, as after any restart."""
+    # until the new one listens, another SIGHUP must not end it; what is ignored stays so through exec
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "remote_runner", *argv])  # noqa: S606  the very program that runs
+
+
+def _run(
+    config: Config, state: StateDir, signals: Signals, owned: contextlib.ExitStack, readable: Callable[[], bool]
+) -> None:
+    known = state.identity(config.orchestrator_url)
+    if not (config.registration_token or config.api_key or known):
         raise CannotStart("this node has no key yet: give --registration-token or --api-key")
+    if config.mode == "push" and not (config.advertise_url or config.api_key):
+        raise CannotStart("the control plane must know where this node is: give --advertise-url")
+    stop = threading.Event()
     engine = _engine(config, owned)
     limits = _limits_work(engine)
-    ca_file = str(config.ca_file) if config.ca_file else None
-    client = owned.enter_context(QbClient(config.orchestrator_url, ca_file=ca_file))
+    client = owned.enter_context(open_client(config))
     boot = boot_id()
     membership = Membership(client, config, state, limits=limits, boot=boot)
     journal = Journal(state.path / "journal.db")
@@ -76,25 +110,30 @@ def _serve(config: Config, state: StateDir, stop: threading.Event, owned: contex
         outbox_filled=reporter.wake,
     )
     executor = Executor(tools)
-    intake = Intake(journal, executor, boot)
+    intake = Intake(journal, executor, boot, once=config.once)
     owned.callback(stop.set)
+    service = Service(tools, executor, intake, reporter, signals, Notifier())
+    transport = _transport(tools, intake, owned)
     # Containers don't wait for the orchestrator: what was left is taken up before this node has joined.
     executor.recover()
-    if not membership.join(stop):
-        return
-    threads = [
-        threading.Thread(target=reporter.run, args=(stop, executor.settled), name="reporter", daemon=True),
-        threading.Thread(target=beat, args=(tools, executor, intake), name="heartbeat", daemon=True),
-        threading.Thread(target=poll, args=(tools, intake), name="poll", daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    stop.wait()
-    log.info("ending; containers are left to run")
-    executor.join(LETTING_GO)
-    # a report on its way may end; a long poll is simply hung up
-    reporter.wake()
-    threads[0].join(LETTING_GO)
+    if service.join():
+        service.start("reporter", lambda: reporter.run(stop, executor.settled))
+        service.start("heartbeat", lambda: beat(tools, intake))
+        service.start(config.mode, transport)
+        service.run(readable)
+
+
+def _transport(tools: Tools, intake: Intake, owned: contextlib.ExitStack) -> Callable[[], None]:
+    """What brings assignments: asking for them, or an open door."""
+    if tools.config.mode != "push":
+        return lambda: poll(tools, intake)
+    # a pull runner shall not carry the weight of a web server
+    from remote_runner.push import PushServer
+
+    server = PushServer(tools, intake)
+    server.listen()
+    owned.callback(server.close)
+    return server.serve
 
 
 def _engine(config: Config, owned: contextlib.ExitStack) -> Engine:
@@ -120,16 +159,3 @@ def _limits_work(engine: Engine) -> bool:
         return engine.limits_work()
     except (EngineError, EngineUnavailable) as error:
         raise CannotStart(f"podman does not work: {error}") from error
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

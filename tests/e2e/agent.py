@@ -44,6 +44,7 @@ class Node:
     def start(self) -> None:
         """Start it, or start it again on the same state."""
         command = [sys.executable, "-m", "remote_runner", "pull", "--orchestrator-url", self.server.url]
+        command += ["--drain-seconds", "0"]
         command += ["--name", self.name, "--container-image", IMAGE, "--poll-interval", "1"]
         command += ["--victoria-home", str(self.folder / "home"), "--state-dir", str(self.folder / "state")]
         env = {**self.env, "QB_REGISTRATION_TOKEN": self.server.registration_token}

@@ -311,7 +311,7 @@ class Runner:
         self.process: subprocess.Popen[bytes] | None = None
         self.options = ["--orchestrator-url", url, "--name", "n1", "--poll-interval", "1"]
         self.options += ["--container-image", IMAGE, "--victoria-home", str(self.home)]
-        self.options += ["--state-dir", str(self.state), "--stop-grace", "1"]
+        self.options += ["--state-dir", str(self.state), "--stop-grace", "1", "--drain-seconds", "0"]
         self.options += ["--network", network] if network else []
 
     def start(self, *more: str) -> None:
