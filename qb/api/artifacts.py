@@ -42,4 +42,4 @@ class Artifacts:
         """Send one."""
         file, blob = await self._artifacts.one(task_id, name)
         resp.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(file.name, safe='')}")
-        send(resp, file, blob)
+        await send(req, resp, file, blob)

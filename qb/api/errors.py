@@ -25,6 +25,7 @@ HTTP: dict[ErrorCode, tuple[int, str]] = {
     _C.UNAUTHENTICATED: (401, "Not authenticated"),
     _C.FORBIDDEN: (403, "Not allowed"),
     _C.NOT_FOUND: (404, "Not found"),
+    _C.RANGE_NOT_SATISFIABLE: (416, "Range not satisfiable"),
     _C.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
     _C.CONFLICT: (409, "Conflict"),
     _C.STALE_ATTEMPT: (409, "Attempt replaced"),

@@ -7,8 +7,10 @@ from falcon.asgi import Request, Response
 from falcon.asgi.multipart import BodyPart
 
 from qb.api.media import reply
-from qb.contract.queries import Download
-from qb.domain.errors import Invalid, Malformed, UnsupportedMediaType
+from qb.api.ranges import asked
+from qb.contract.queries import Download, DownloadHeaders
+from qb.domain.errors import Invalid, Malformed, RangeNotSatisfiable, UnsupportedMediaType
+from qb.domain.etags import names
 from qb.service.files import Files, Received
 from qb.service.sending import Sending
 from qb.store.files import StoredFile
@@ -71,12 +73,33 @@ class Downloads:
         """A file of a task that the caller's node holds; `task_id` tells which, where the node holds several."""
         node_id = req.context.identity.node_id
         query: Download = req.context.query
-        send(resp, *await self._files.download(node_id, name, task_id=query.task_id))
+        await send(req, resp, *await self._files.download(node_id, name, task_id=query.task_id))
 
 
-def send(resp: Response, file: StoredFile, blob: Sending) -> None:
-    """Answer with the bytes of a file, as nothing that a browser would show or run."""
+async def send(req: Request, resp: Response, file: StoredFile, blob: Sending) -> None:
+    """Answer with the bytes of a file, or the part asked for, as nothing that a browser would show or run.
+
+    Raises RangeNotSatisfiable; `blob` is closed then.
+    """
+    headers: DownloadHeaders = req.context.headers
+    etag = f'"{file.checksum}"'
     resp.content_type = "application/octet-stream"
     resp.set_header("X-Checksum-SHA256", file.checksum)
     resp.set_header("X-Content-Type-Options", "nosniff")
-    resp.set_stream(blob, file.size)
+    resp.set_header("Accept-Ranges", "bytes")
+    resp.set_header("ETag", etag)
+    if headers.if_none_match is not None and names(headers.if_none_match, etag):
+        await blob.close()
+        resp.status = 304
+        return
+    try:
+        span = asked(headers.range, headers.if_range, etag, file.size)
+    except RangeNotSatisfiable:
+        await blob.close()
+        resp.set_header("Content-Range", f"bytes */{file.size}")
+        raise
+    if span is not None:
+        blob.cut(*span)
+        resp.status = 206
+        resp.set_header("Content-Range", span.content_range(file.size))
+    resp.set_stream(blob, file.size if span is None else span.length)

@@ -37,6 +37,7 @@ BY_CODE: dict[ErrorCode, Answer] = {
     ErrorCode.STALE_ATTEMPT: Answer(Exit.CONFLICT),
     ErrorCode.ALREADY_ENDED: Answer(Exit.CONFLICT, "`qb task show TASK` tells how it ended"),
     ErrorCode.CHECKSUM_MISMATCH: Answer(Exit.FAILURE, "the bytes changed on the way: try once more"),
+    ErrorCode.RANGE_NOT_SATISFIABLE: Answer(Exit.FAILURE, _VERSIONS),
     ErrorCode.REGISTRATION_OFF: Answer(Exit.FAILURE, "`qb init` prints a registration token"),
     ErrorCode.PRECONDITION_FAILED: Answer(Exit.CONFLICT, "somebody changed it meanwhile: look at it again"),
     ErrorCode.RATE_LIMITED: Answer(Exit.FAILURE, _LATER),

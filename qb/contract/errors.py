@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     CHECKSUM_MISMATCH = "checksum_mismatch"
     REGISTRATION_OFF = "registration_off"
     PRECONDITION_FAILED = "precondition_failed"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     STORAGE_FULL = "storage_full"

@@ -169,6 +169,18 @@ class DigestHeaders(Headers):
     digest: str | None = Field(default=None, alias="Digest", description="sha-256=BASE64 of the body, to be checked")
 
 
+class DownloadHeaders(Headers):
+    """GET of a file's bytes. The ETag is the SHA-256 of the whole file in double quotes."""
+
+    range: str | None = Field(default=None, alias="Range", description="bytes=FIRST-LAST: 206 with that part alone")
+    if_range: str | None = Field(
+        default=None, alias="If-Range", description="an ETag: the whole file when it is another by now"
+    )
+    if_none_match: str | None = Field(
+        default=None, alias="If-None-Match", description="an ETag: 304 without a body when it still is that"
+    )
+
+
 class ReadHeaders(Headers):
     """GET of one thing."""
 

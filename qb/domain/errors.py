@@ -95,6 +95,12 @@ class ChecksumMismatch(QuarterbackError):
     code = ErrorCode.CHECKSUM_MISMATCH
 
 
+class RangeNotSatisfiable(QuarterbackError):
+    """A part of a file is asked for that the file does not have."""
+
+    code = ErrorCode.RANGE_NOT_SATISFIABLE
+
+
 class RegistrationOff(QuarterbackError):
     """There is no registration token that could let a node in."""
 

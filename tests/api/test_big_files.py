@@ -12,34 +12,26 @@ import pytest
 from qb.client import ClientError, QbClient
 from qb.contract.nodes import Register
 from qb.contract.tasks import Task, TaskCreate
+from tests.bench.processes import family, pss_kib
 from tests.fixtures_server import Server
 
-SIZE = 64 << 20
+SIZE = 300 << 20
 GROWTH = 30 << 20
 
 
-def resident(server: Server) -> dict[str, int]:
-    """Bytes of resident memory of the server's processes now, by process id."""
+def memory(server: Server) -> dict[int, int]:
+    """Bytes of memory of the server's processes now (proportional set size), by process id."""
     assert server.process is not None
-    found = {}
-    for pid in [server.process.pid, *children(server.process.pid)]:
-        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-        found[str(pid)] = int(pages) * os.sysconf("SC_PAGESIZE")
-    return found
-
-
-def children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in listed]
+    return {pid: pss_kib(pid) << 10 for pid in family(server.process.pid)}
 
 
 def growth_during(server: Server, work: Callable[[], None]) -> int:
     """The most by which any of the server's processes grew while `work` was done, in bytes."""
-    before, grown = resident(server), 0
+    before, grown = memory(server), 0
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(work)
         while not done.done():
-            now = resident(server)
+            now = memory(server)
             grown = max(grown, *(now[pid] - before.get(pid, now[pid]) for pid in now))
             time.sleep(0.005)
         done.result()
@@ -73,7 +65,10 @@ def break_off(server: Server, head: str, key: str, body: bytes) -> None:
 
 def test_a_large_file_streams_up_and_down_without_filling_the_memory(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "large.bin"
-    path.write_bytes(os.urandom(1 << 20) * (SIZE >> 20))
+    block = os.urandom(1 << 20)
+    with path.open("wb") as large:
+        for _ in range(SIZE >> 20):
+            large.write(block)
     with server.client() as operator, join(server, "box") as node:
         warm = tmp_path / "small.bin"
         warm.write_bytes(bytes(1 << 20))
@@ -126,7 +121,7 @@ def test_a_client_that_hangs_up_during_a_download_leaves_the_server_in_order(ser
         with node.download_file("large.bin") as (chunks, _checksum):
             assert sum(map(len, chunks)) == 8 << 20
         assert server.process is not None
-        opened = [Path(f"/proc/{pid}/fd") for pid in children(server.process.pid) or [server.process.pid]]
+        opened = [Path(f"/proc/{pid}/fd") for pid in family(server.process.pid)]
 
         def closed() -> bool:
             links = [str(link.readlink()) for folder in opened for link in folder.iterdir() if link.is_symlink()]
