@@ -1,5 +1,6 @@
 """Nodes: joining, heartbeats, polls, and the operator's view of them."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from falcon.asgi import Request, Response
@@ -45,6 +46,30 @@ class Heartbeats:
         reply(resp, await self._fleet.heartbeat(req.context.identity.node_id, body))
 
 
+class Line:
+    """A poller's connection, as its server's `receive` tells of it."""
+
+    __slots__ = ("_receive",)
+
+    def __init__(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._receive = receive
+
+    async def gone(self) -> None:
+        """Return when the poller has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def is_gone(self) -> bool:
+        """Whether the server knows by now that the poller has left: one step of `gone`, which costs no task."""
+        step = self.gone()
+        try:
+            step.send(None)
+        except StopIteration:
+            return True
+        step.close()
+        return False
+
+
 class Polling:
     """GET /tasks/pending"""
 
@@ -53,15 +78,10 @@ class Polling:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """An assignment, or null."""
-        receive = req.scope["qb.receive"]
-
-        async def gone() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
         query: Poll = req.context.query
         wait, held = min(query.wait, MAX_POLL_WAIT), parse_held(query.held)
-        reply(resp, await self._dispatch.poll(req.context.identity.node_id, wait=wait, held=held, gone=gone))
+        line = Line(req.scope["qb.receive"])
+        reply(resp, await self._dispatch.poll(req.context.identity.node_id, wait=wait, held=held, line=line))
 
 
 class Nodes:

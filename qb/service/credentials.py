@@ -135,7 +135,7 @@ class Credentials:
     def node_key(self, node_id: str, version: int) -> str:
         """The key of a node; derived, so that it need not be stored to be presented to a push node."""
         mac = hmac.digest(self._node_secret, f"{node_id}\0{version}".encode(), "sha256")
-        return f"{NODE}{UUID(node_id).hex}_{version}_{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+        return f"{NODE}{node_id.replace('-', '')}_{version}_{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
     def know_node(self, node_id: str, version: int) -> None:
         """Accept the node's key of this version; older ones may only report from now on."""

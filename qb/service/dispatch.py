@@ -2,10 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -25,6 +25,16 @@ from qb.store import claims, events, placements, tasks
 LONGEST_TOKEN = 31 * 24 * 3600.0
 
 
+class Line(Protocol):
+    """The connection of a poller, who may leave at any time."""
+
+    async def gone(self) -> None:
+        """Return when the poller has left."""
+
+    def is_gone(self) -> bool:
+        """Whether it is known by now that the poller has left."""
+
+
 class Dispatch:
     """The pull side of dispatching."""
 
@@ -33,10 +43,8 @@ class Dispatch:
         self._registry = registry
         self._waiters = waiters
 
-    async def poll(
-        self, node_id: str, *, wait: float, held: list[Held], gone: Callable[[], Awaitable[None]]
-    ) -> dict[str, Any] | None:
-        """An Assignment for the node, or None after `wait` seconds. `gone()` returns when the poller has left.
+    async def poll(self, node_id: str, *, wait: float, held: list[Held], line: Line) -> dict[str, Any] | None:
+        """An Assignment for the node, or None after `wait` seconds.
 
         `held` is what a wire-2 node says it holds: an assignment that it does not list was lost on the way.
         """
@@ -48,18 +56,28 @@ class Dispatch:
         try:
             # A task that waits already is handed over at once; only who stays to wait is watched from the start.
             assignment = await self._look(member, held)
-            if assignment is None and wait <= 0:
-                return None
-            watch = asyncio.ensure_future(gone())
-            watch.add_done_callback(lambda _: waiter.wake())
-            try:
-                if assignment is None:
+            if assignment is None and wait > 0:
+                watch = asyncio.ensure_future(line.gone())
+                watch.add_done_callback(lambda _: waiter.wake())
+                try:
                     assignment = await self._until(member, waiter, watch, min(wait, MAX_POLL_WAIT), held)
-                return None if assignment is None else await self._hand_over(assignment, watch)
-            finally:
-                watch.cancel()
+                finally:
+                    watch.cancel()
+            return None if assignment is None else await self._hand_over(assignment, line)
         finally:
             self._waiters.close(waiter)
+
+    async def _look(self, member: Member, held: list[Held]) -> dict[str, Any] | None:
+        """Claim, unless the node looked in vain before and nothing has become claimable since."""
+        news = self._waiters.news
+        if member.looked == news:
+            return None
+        begun = perf_counter()
+        assignment, idle = await self._core.writer.run(lambda db: self._claim(db, member, held))
+        if assignment is not None:
+            self._core.metrics.claims.observe(perf_counter() - begun)
+        member.looked = news if idle and assignment is None else None
+        return assignment
 
     async def _until(
         self, member: Member, waiter: Waiter, watch: "asyncio.Future[None]", wait: float, held: list[Held]
@@ -81,16 +99,9 @@ class Dispatch:
                 return assignment
         return None
 
-    async def _look(self, member: Member, held: list[Held]) -> dict[str, Any] | None:
-        begun = perf_counter()
-        assignment = await self._core.writer.run(lambda db: self._claim(db, member, held))
-        if assignment is not None:
-            self._core.metrics.claims.observe(perf_counter() - begun)
-        return assignment
-
-    async def _hand_over(self, assignment: dict[str, Any], watch: "asyncio.Future[None]") -> dict[str, Any] | None:
+    async def _hand_over(self, assignment: dict[str, Any], line: Line) -> dict[str, Any] | None:
         await asyncio.sleep(0)  # let a disconnect that has arrived be noticed
-        if watch.done():
+        if line.is_gone():
             await self.release(assignment["task_id"], assignment["attempt"])
             return None
         self._core.hub.publish(assignment["task_id"])
@@ -109,29 +120,31 @@ class Dispatch:
         transitions.apply(db, row, Event.RELEASED, now=iso(self._core.clock()), message="the poller had gone")
         return placements.target_of(db, row["placement_id"])
 
-    def _claim(self, db: sqlite3.Connection, member: Member, held: list[Held]) -> dict[str, Any] | None:
+    def _claim(self, db: sqlite3.Connection, member: Member, held: list[Held]) -> tuple[dict[str, Any] | None, bool]:
+        """The node's next Assignment, and whether it held nothing before."""
         now = self._core.clock()
+        moment = iso(now)
         node_id = member.traits.node_id
         holds = claims.held(db, node_id)
         if holds and member.wire >= 2:
             lost = self._deliver_again(db, member, holds, held)
             if lost is not None:
-                return self._assignment(member, lost)
+                return self._assignment(member, lost, now), False
         if len(holds) >= member.slots:
-            return None
+            return None, False
         term = leases.ACKNOWLEDGE if member.wire >= 2 else member.lease
         row = claims.claim(
             db,
             node_id=node_id,
             node_name=member.traits.name,
-            now=iso(now),
+            now=moment,
             lease=after(now, term),
             counts_start=member.wire < 2,
         )
         if row is None:
-            return None
-        self._note(db, row, node_id, Event.CLAIMED)
-        return self._assignment(member, row)
+            return None, not holds
+        _note(db, row, node_id, Event.CLAIMED, moment)
+        return self._assignment(member, row, now), not holds
 
     def _deliver_again(
         self, db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], held: list[Held]
@@ -146,7 +159,7 @@ class Dispatch:
                     lease = after(now, leases.ACKNOWLEDGE)
                     again = claims.redeliver(db, row["id"], row["attempt"], lease=lease)
                     if again is not None:
-                        self._note(db, again, member.traits.node_id, Event.REDELIVERED)
+                        _note(db, again, member.traits.node_id, Event.REDELIVERED, iso(now))
                         return again
                 else:
                     self._give_up(db, row["id"])
@@ -158,19 +171,7 @@ class Dispatch:
             text = f"delivered {leases.MAX_DELIVERIES} times without an answer: is the node's network dropping replies?"
             transitions.apply(db, row, Event.UNDELIVERABLE, now=iso(self._core.clock()), message=text)
 
-    def _note(self, db: sqlite3.Connection, row: sqlite3.Row, node_id: str, event: Event) -> None:
-        events.add(
-            db,
-            task_id=row["id"],
-            attempt=row["attempt"],
-            at=iso(self._core.clock()),
-            kind=event,
-            source=Reporter.ORCHESTRATOR,
-            node_id=node_id,
-            status=TaskStatus.ASSIGNED,
-        )
-
-    def _assignment(self, member: Member, row: sqlite3.Row) -> dict[str, Any]:
+    def _assignment(self, member: Member, row: sqlite3.Row, now: datetime) -> dict[str, Any]:
         settings = self._core.settings
         timeout = row["timeout_seconds"]
         assignment = {
@@ -182,9 +183,7 @@ class Dispatch:
         }
         if member.wire >= 2:
             lifetime = LONGEST_TOKEN if timeout is None else timeout + leases.TOKEN_GRACE
-            token = self._core.credentials.task_token(
-                row["id"], row["attempt"], lifetime=lifetime, now=self._core.clock()
-            )
+            token = self._core.credentials.task_token(row["id"], row["attempt"], lifetime=lifetime, now=now)
             assignment |= {
                 "lease_seconds": int(member.lease),
                 "task_token": token,
@@ -192,6 +191,19 @@ class Dispatch:
                 "crush_server_url": settings.crush_server_url,
             }
         return assignment
+
+
+def _note(db: sqlite3.Connection, row: sqlite3.Row, node_id: str, event: Event, at: str) -> None:
+    events.add(
+        db,
+        task_id=row["id"],
+        attempt=row["attempt"],
+        at=at,
+        kind=event,
+        source=Reporter.ORCHESTRATOR,
+        node_id=node_id,
+        status=TaskStatus.ASSIGNED,
+    )
 
 
 def parse_held(text: str) -> list[Held]:

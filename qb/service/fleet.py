@@ -121,7 +121,7 @@ class Fleet:
             raise Unauthenticated("this node is not registered: register it again")
         now = self._core.clock()
         member.seen(now)
-        member.dirty = False
+        member.written(now)
         reply, moved = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, now))
         for task_id in moved:
             self._core.hub.publish(task_id)
@@ -252,7 +252,9 @@ def _new(now: datetime) -> dict[str, Any]:
 def _member(row: sqlite3.Row, now: datetime) -> Member:
     offline = row["status"] == NodeStatus.OFFLINE
     last_seen = parse(row["last_seen_at"]) if offline and row["last_seen_at"] else now
-    return Member(nodes.traits(row), row["wire"], row["slots"], last_seen, offline=offline)
+    return Member(
+        nodes.traits(row), row["wire"], row["slots"], last_seen, offline=offline, noted=None if offline else now
+    )
 
 
 def silent(members: Iterable[Member], now: datetime) -> list[Member]:

@@ -6,6 +6,9 @@ from datetime import datetime
 from qb.domain import leases
 from qb.domain.placement import Traits
 
+NOTE_SECONDS = 5.0
+"""The database learns of a node's polls this often: it is for people to read, and the server does not."""
+
 
 @dataclass(slots=True)
 class Member:
@@ -18,6 +21,9 @@ class Member:
     interval: float | None = None
     dirty: bool = False
     offline: bool = False
+    noted: datetime | None = None
+    looked: int | None = None
+    """`Waiters.news` when the node last looked for a task, held none and found none."""
 
     @property
     def lease(self) -> float:
@@ -31,7 +37,17 @@ class Member:
             self.interval = max(gap, (self.interval or 0) * 0.9)
         self.last_seen = now
         self.dirty = True
-        self.offline = False
+        if self.offline:
+            self.offline, self.noted = False, None
+
+    def written(self, now: datetime) -> None:
+        """Note that the database knows when the node spoke last."""
+        self.noted = now
+        self.dirty = False
+
+    def to_write(self, now: datetime) -> bool:
+        """Whether the database should learn that the node has spoken."""
+        return self.dirty and (self.noted is None or (now - self.noted).total_seconds() >= NOTE_SECONDS)
 
     def silent(self, now: datetime) -> bool:
         """Whether the node has been silent for too long."""

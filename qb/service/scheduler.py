@@ -54,12 +54,11 @@ class Scheduler:
             member.offline = True
         if silent:
             await self._core.writer.run(lambda db: nodes.offline(db, [m.traits.node_id for m in silent]))
-        await self._note_presence([member for member in self._registry.members.values() if member.dirty])
+        await self._note_presence([member for member in self._registry.members.values() if member.to_write(now)])
         if await self._core.readers.run(lambda db: _anything(db, now)):
             for task_id in await self._core.writer.run(lambda db: _settle(db, now)):
                 self._core.hub.publish(task_id)
-        if len(self._waiters):
-            self._waiters.wake_all(await self._core.readers.run(placements.waiting))
+        self._waiters.wake_all(await self._core.readers.run(placements.waiting))
 
     async def _note_presence(self, spoke: list[Member]) -> None:
         """Write down when nodes spoke last, few at a time: a claim that comes meanwhile waits for one batch only."""
@@ -67,7 +66,7 @@ class Scheduler:
             batch = spoke[start : start + PRESENCE_BATCH]
             times = [(iso(member.last_seen), member.traits.node_id) for member in batch]
             for member in batch:
-                member.dirty = False
+                member.written(member.last_seen)
             await self._core.writer.run(partial(nodes.seen, when=times))
 
 

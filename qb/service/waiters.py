@@ -36,6 +36,8 @@ class Waiters:
 
     def __init__(self) -> None:
         self._by_node: dict[str, Waiter] = {}
+        self.news = 0
+        """Grows whenever a task may have become claimable: who found nothing need not look again until it does."""
 
     def open(self, traits: Traits) -> Waiter:
         """Begin to wait; an older poll of the same node ends."""
@@ -53,6 +55,7 @@ class Waiters:
 
     def wake_one(self, target: Target) -> None:
         """Wake the node that has waited longest and may run a task for `target`."""
+        self.news += 1
         if target.node_id is not None:
             self.wake_node(target.node_id)
             return
@@ -63,12 +66,14 @@ class Waiters:
 
     def wake_node(self, node_id: str) -> None:
         """Wake one node's poll, if it waits."""
+        self.news += 1
         waiter = self._by_node.get(node_id)
         if waiter is not None:
             waiter.wake()
 
     def wake_all(self, targets: list[Target]) -> None:
         """Wake every node that may run a task for any of `targets`: one woken before may have gone."""
+        self.news += bool(targets)
         for waiter in self._by_node.values():
             if any(matches(target, waiter.traits) for target in targets):
                 waiter.wake()

@@ -54,9 +54,25 @@ class Token:
     name_glob: str = "*"
 
 
-async def never() -> None:
-    """A poller that stays."""
-    await asyncio.Event().wait()
+class Poller:
+    """A poller's connection; it stays until `left` is set."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
+    async def gone(self) -> None:
+        """Return when it has left."""
+        await self.left.wait()
+
+    def is_gone(self) -> bool:
+        """Whether it has left."""
+        return self.left.is_set()
+
+
+@pytest.fixture
+def poller() -> Poller:
+    """One that stays until the test lets it leave."""
+    return Poller()
 
 
 @dataclass
@@ -96,7 +112,7 @@ class Plane:
 
     async def poll(self, node: str, *held: Held, wait: float = 0) -> dict[str, Any] | None:
         """The node polls."""
-        return await self.dispatch.poll(node, wait=wait, held=list(held), gone=never)
+        return await self.dispatch.poll(node, wait=wait, held=list(held), line=Poller())
 
     async def beat(self, node: str, *running: Held, **more: Any) -> dict[str, Any]:
         """The node's heartbeat."""

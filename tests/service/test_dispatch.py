@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -101,38 +102,49 @@ async def test_a_new_poll_of_a_node_ends_its_older_one(plane: Any) -> None:
     assert (await asyncio.wait_for(newer, 5))["task_id"] == task
 
 
-async def test_a_poller_that_has_gone_swallows_no_task(plane: Any) -> None:
+async def test_a_poller_that_has_gone_swallows_no_task(plane: Any, poller: Any) -> None:
     node, other = await plane.node("gone"), await plane.node("here")
     task = await plane.task()
-
-    async def gone() -> None:
-        return
-
-    assert await plane.dispatch.poll(node, wait=0, held=[], gone=gone) is None
+    poller.left.set()
+    assert await plane.dispatch.poll(node, wait=0, held=[], line=poller) is None
     assignment = await plane.poll(other)
     assert assignment["task_id"] == task
     assert (await plane.show(task))["assigned_node_name"] == "here"
 
 
-async def test_a_poller_that_leaves_during_the_claim_gives_the_task_back(plane: Any) -> None:
+async def test_a_poller_that_leaves_during_the_claim_gives_the_task_back(plane: Any, poller: Any) -> None:
     node = await plane.node("gone")
     task = await plane.task()
-    left = asyncio.Event()
-
-    async def gone() -> None:
-        await left.wait()
-
     original = plane.core.writer.run
 
     async def run(work: Any) -> Any:
         result = await original(work)
-        left.set()
+        poller.left.set()
         return result
 
     dispatch = type(plane.dispatch)(_with_writer(plane.core, run), plane.registry, plane.waiters)
-    assert await dispatch.poll(node, wait=0, held=[], gone=gone) is None
+    assert await dispatch.poll(node, wait=0, held=[], line=poller) is None
     assert (await plane.show(task))["status"] == "pending"
     assert "released" in await plane.kinds(task)
+
+
+async def test_a_node_that_looked_in_vain_looks_again_only_when_a_task_may_wait(plane: Any) -> None:
+    node, jobs = await plane.node(), plane.core.writer
+    assert await plane.poll(node) is None
+    before = jobs.jobs
+    assert await plane.poll(node) is None
+    assert jobs.jobs == before
+    task = await plane.task()
+    assert (await plane.poll(node))["task_id"] == task
+
+
+async def test_a_task_whose_time_has_come_is_found_by_a_node_that_looked_in_vain(plane: Any) -> None:
+    node = await plane.node()
+    task = await plane.task(scheduled_for=plane.clock.now + timedelta(minutes=1))
+    assert await plane.poll(node) is None
+    plane.clock.turn(61)
+    await plane.scheduler.tick()
+    assert (await plane.poll(node))["task_id"] == task
 
 
 def _with_writer(core: Any, run: Any) -> Any:
