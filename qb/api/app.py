@@ -3,6 +3,7 @@
 from qb.api.artifacts import Artifacts
 from qb.api.asgi import Api
 from qb.api.auth import Responder, add_routes
+from qb.api.documentation import Documentation
 from qb.api.errors import handle_errors
 from qb.api.files import Downloads, Uploads
 from qb.api.health import DashboardResource, HealthResource, ReadyResource, VersionResource
@@ -44,6 +45,7 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core))
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
     metrics = MetricsResource(await Scraper.open(core, waiters), metrics_key(core.settings.operations.metrics_key_file))
+    docs = Documentation()
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
         "heartbeat": Heartbeats(fleet).on_post,
@@ -73,9 +75,13 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         "readyz": ReadyResource(core).on_get,
         "version": VersionResource().on_get,
         "metrics": metrics.on_get,
+        "openapi": docs.on_get_json,
+        "docs": docs.on_get_page,
         "dashboard": DashboardResource(core).on_get,
         "dashboard_stats": DashboardStats(fleet).on_get,
     }
+
+    docs.describe(served)
 
     async def end_polls() -> None:
         await core.stopping.wait()

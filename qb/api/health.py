@@ -28,6 +28,7 @@ class HealthResource:
         self._core = core
 
     async def on_get(self, req: Request, resp: Response) -> None:
+        """Say how the process fares; 200 as long as it answers."""
         checks = await check(self._core)
         reply(resp, Health(status=_status(checks), version=__version__, checks=checks))
 
@@ -39,6 +40,7 @@ class ReadyResource:
         self._core = core
 
     async def on_get(self, req: Request, resp: Response) -> None:
+        """Say whether it is fit for work: 200 when every check passes, else 503."""
         checks = await check(self._core)
         status = _status(checks)
         if status != OK:
@@ -50,6 +52,7 @@ class VersionResource:
     """GET /version."""
 
     async def on_get(self, req: Request, resp: Response) -> None:
+        """Say what runs here, and which wire versions it speaks."""
         reply(resp, Version(version=__version__, wire=WIRE))
 
 
@@ -60,6 +63,7 @@ class DashboardResource:
         self._url = core.settings.dashboard_url
 
     async def on_get(self, req: Request, resp: Response) -> None:
+        """Lead on to the dashboard."""
         if self._url is None:
             raise NotFound("no dashboard is set up here: serve with --dashboard-url")
         raise HTTPFound(self._url)
