@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Self
 
 from qb import __version__
 from qb.client.errors import BadAnswer, BadAssignment, ClientError
-from qb.client.transport import ANSWER_LIMIT, CHUNK, Transport, chunks, parsed
+from qb.client.transport import ANSWER_LIMIT, CHUNK, Around, Transport, chunks, nothing_around, parsed
 from qb.contract.fleet import DashboardStats, Health, Version
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeCreate, Register, Registered
@@ -30,8 +30,8 @@ from qb.contract.text import ID_CHARS
 class QbClient:
     """Calls the API at `url`. Thread-safe; every call has a deadline (`timeout`, seconds).
 
-    `ca_file` is for an orchestrator with a private CA, `answer_limit` the most bytes that an answer may have. Raises
-    ClientError and nothing else.
+    `ca_file` is for an orchestrator with a private CA, `answer_limit` the most bytes that an answer may have;
+    `around` gives what encloses a request, from its route's name. Raises ClientError and nothing else.
     """
 
     def __init__(
@@ -44,10 +44,16 @@ class QbClient:
         ca_file: str | None = None,
         answer_limit: int = ANSWER_LIMIT,
         user_agent: str = f"all-time-quarterback/{__version__}",
+        around: Around = nothing_around,
     ) -> None:
         self.url = url.rstrip("/")
         self._wire = Transport(
-            self.url, timeout=timeout, ca_file=ca_file, user_agent=user_agent, answer_limit=answer_limit
+            self.url,
+            timeout=timeout,
+            ca_file=ca_file,
+            user_agent=user_agent,
+            answer_limit=answer_limit,
+            around=around,
         )
         if api_key:
             self._wire.headers["X-API-Key"] = api_key

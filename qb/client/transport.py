@@ -1,8 +1,8 @@
 """HTTP under the client: one request per call, bounded answers, errors of one tree."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -21,11 +21,29 @@ CHUNK = 256 << 10
 _M = TypeVar("_M", bound=BaseModel)
 
 
+Around = Callable[[str], AbstractContextManager[None]]
+
+
+def nothing_around(_: str) -> AbstractContextManager[None]:
+    """What encloses a request as a rule."""
+    return nullcontext()
+
+
 class Transport:
     """Sends requests named by their row in the route table. Raises ClientError and nothing else."""
 
-    def __init__(self, url: str, *, timeout: float, ca_file: str | None, user_agent: str, answer_limit: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        ca_file: str | None,
+        user_agent: str,
+        answer_limit: int,
+        around: Around,
+    ) -> None:
         self.url = url
+        self._around = around
         self._limit = answer_limit
         # Compressed, a small answer could become a huge one before it is measured.
         defaults = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -65,7 +83,7 @@ class Transport:
             options["content"] = body.model_dump_json(exclude_none=True)
             options["headers"] = {"Content-Type": "application/json"}
         try:
-            with self._http.stream(route.method, path, **options) as response:
+            with self._around(name), self._http.stream(route.method, path, **options) as response:
                 if response.status_code >= 300:
                     raise _refusal(response, self._limit)
                 yield response

@@ -1,17 +1,21 @@
 """Crush sessions on the wire: the transcript that comes back as a task's log."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 
 from qb.contract.tasks import NamesTask
-from qb.contract.text import Id, Scrubbed, Text
+from qb.contract.text import NO_NUL, Scrubbed, Text
+
+SESSION_ID_CHARS = 255
+SessionId = Annotated[str, StringConstraints(min_length=1, max_length=SESSION_ID_CHARS, pattern=NO_NUL)]
+"""Longer than other ids: Crush names a sub-agent's session after its message and its tool call."""
 
 
 class SessionMessage(BaseModel):
     """One message. `content` is usually a JSON list of Crush parts, but may be any text or null."""
 
-    id: Id
+    id: SessionId
     role: Text | None = None
     content: Scrubbed | None = None
     model: Text | None = None
@@ -23,7 +27,7 @@ class SessionMessage(BaseModel):
 class Session(BaseModel):
     """One Crush session; times are integers as Crush keeps them, `cost` is in US dollars."""
 
-    id: Id
+    id: SessionId
     title: Scrubbed | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

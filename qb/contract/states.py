@@ -53,6 +53,7 @@ class Reason(StrEnum):
     AGENT_ERROR = "agent_error"
     EXIT_NONZERO = "exit_nonzero"
     OUT_OF_MEMORY = "out_of_memory"
+    DISK_LIMIT = "disk_limit"
     TIMEOUT = "timeout"
     LEASE_EXPIRED = "lease_expired"
     NODE_REBOOTED = "node_rebooted"

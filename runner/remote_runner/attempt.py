@@ -3,27 +3,29 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
-from qb.client import ClientError, QbClient, Refused
+from qb.client import ClientError, Refused
+from qb.contract.logs import Session, SessionUpload
 from qb.contract.states import Reason
 from qb.contract.tasks import StatusReport
 from remote_runner import verdict
 from remote_runner.backoff import Backoff
-from remote_runner.config import Config
+from remote_runner.confinement import block_metadata, confinement, limits_hold
 from remote_runner.container import Container, Stopped
+from remote_runner.diskwatch import DiskWatch
 from remote_runner.download import download
-from remote_runner.engine import Engine
-from remote_runner.journal import Journal
+from remote_runner.engine import ContainerState, ImageMissing
+from remote_runner.images import is_pinned
 from remote_runner.launch import container_spec
-from remote_runner.membership import Membership
+from remote_runner.news import News
 from remote_runner.output import OutputPump
-from remote_runner.records import Entry, Key, Phase
-from remote_runner.workspace import Workspace
+from remote_runner.podman_api import EngineError
+from remote_runner.records import Entry, Phase
+from remote_runner.tools import Tools
+from remote_runner.transcript import read_transcript
 
 DOWNLOAD_PATIENCE = 600.0
 LONGEST_WAIT = 15.0
@@ -35,32 +37,6 @@ class Dropped(Exception):
     """The orchestrator gives no permit: the attempt is not ours any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every attempt works with."""
-
-    config: Config
-    client: QbClient
-    membership: Membership
-    journal: Journal
-    engine: Engine
-    workspace: Workspace
-    logs: Path
-    runner_id: str
-    boot_id: str
-    limits_work: bool
-    stop: threading.Event
-    outbox_filled: Callable[[], None]
-
-    def log_path(self, key: Key) -> Path:
-        """Where conmon writes the attempt's output."""
-        return self.logs / f"{key.container}.log"
-
-    def pid_path(self, key: Key) -> Path:
-        """Where conmon writes its process id."""
-        return self.logs / f"{key.container}.pid"
-
-
 class Attempt:
     """Runs what `entry` names, from the phase it had reached."""
 
@@ -69,12 +45,17 @@ class Attempt:
         self._entry = entry
         self._tools = tools
         self._cancelled = threading.Event()
+        self._halt = threading.Event()
         if entry.cancelled:
             self._cancelled.set()
+            self._halt.set()
         self._container = Container(tools.engine, entry.key.container, tools.pid_path(entry.key), tools.stop)
         self._output = OutputPump(
             entry, tools.log_path(entry.key), tools.journal, tools.config.spool_limit, tools.outbox_filled
         )
+        self._workspace = tools.workspaces.of(entry.key)
+        self._disk = DiskWatch(self._workspace, entry.key.short, tools.config.out_limit)
+        self._began = 0.0
         self._log = log.bind(task=entry.key.task_id, attempt=entry.key.attempt)
 
     def cancel(self) -> None:
@@ -83,6 +64,7 @@ class Attempt:
             self._log.info("to be cancelled")
             self._tools.journal.cancel(self.key)
             self._cancelled.set()
+            self._halt.set()
 
     def run(self) -> None:
         """See the attempt through to a verdict in the outbox. Raises Stopped or Dropped."""
@@ -92,9 +74,10 @@ class Attempt:
             report = verdict.failed(self.key, failure.reason, failure.message)
         finally:
             self._output.close()
-        if report.reason is Reason.CANCELLED_BY_OPERATOR:
-            self._container.remove()
-        self._tools.journal.finish(self.key, self._artifacts(), report)
+        if report.reason is Reason.CANCELLED_BY_OPERATOR and not self._container.remove():
+            report.message = "the container was stopped, and podman cannot remove it: see the node's log"
+        sessions = [SessionUpload(task_id=self.key.task_id, attempt=self.key.attempt, session=s) for s in self._said()]
+        self._tools.journal.finish(self.key, report, sessions=sessions, artifacts=self._artifacts())
         self._tools.outbox_filled()
         self._log.info("ended", status=report.status, reason=report.reason, exit_code=report.exit_code)
 
@@ -103,13 +86,14 @@ class Attempt:
             self._prepare()
             self._launch()
         elif self._entry.boot_id != self._tools.boot_id:
+            self._note(self._container.state())
             self._output.drain()
             raise verdict.Failure(Reason.NODE_REBOOTED, "the node was started anew while the container ran")
         else:
             state = self._container.state()
             self._log.info("taken up again", container=state.status if state else "gone")
             if state and state.created and not self._cancelled.is_set():
-                self._container.start()
+                self._container.start(self._before_its_program)
         return self._see_through()
 
     def _prepare(self) -> None:
@@ -118,14 +102,18 @@ class Attempt:
             raise verdict.Failure(
                 Reason.REFUSED_BY_NODE, "the task asks for limits, and cgroups do not work on this node"
             )
+        image = assignment.image or tools.config.container_image
+        if tools.config.require_digest and not is_pinned(image):
+            message = f"this node runs only images named by digest (NAME@sha256:...), and {image} is not"
+            raise verdict.Failure(Reason.REFUSED_BY_NODE, message)
         try:
-            tools.workspace.prepare(self.key.short)
+            tools.workspaces.prepare(self.key)
         except OSError as error:
-            message = f"cannot make the task's folder in {tools.workspace.home}: {error.strerror or error}"
+            message = f"cannot make the task's folder in {self._workspace.home}: {error.strerror or error}"
             raise verdict.Failure(Reason.LAUNCH_FAILED, message) from error
         if assignment.files:
             self._patiently(
-                lambda: download(tools.client, assignment, tools.workspace, self.key.short),
+                lambda: download(tools.client, assignment, self._workspace, self.key.short),
                 DOWNLOAD_PATIENCE,
             )
 
@@ -136,7 +124,7 @@ class Attempt:
                 self._entry.assignment,
                 self.key,
                 tools.config,
-                tools.workspace,
+                self._workspace,
                 tools.runner_id,
                 tools.log_path(self.key),
             )
@@ -145,11 +133,35 @@ class Attempt:
             raise verdict.Failure(Reason.LAUNCH_FAILED, message) from error
         self._ask_permit()
         journal.advance(self.key, Phase.PERMITTED)
-        self._container.create(spec)
+        self._create(spec)
         self._stop_if_cancelled()
         journal.advance(self.key, Phase.STARTED)
-        self._container.start()
+        self._container.start(self._before_its_program)
         self._log.info("started", container=self.key.container)
+
+    def _create(self, spec: dict[str, Any]) -> None:
+        tools, image = self._tools, spec["image"]
+        news = News(tools.client, self.key, self._stop_if_cancelled)
+        for last in (False, True):
+            try:
+                details = self._container.steadily(lambda: tools.images.ready(image, news.say))
+                self._container.create(spec | confinement(tools.config, details))
+                return
+            except ImageMissing as error:
+                # what was known of the image is out of date: it was removed since
+                tools.images.forget(image)
+                if last:
+                    raise verdict.Failure(Reason.LAUNCH_FAILED, str(error)) from error
+            except EngineError as error:
+                raise verdict.Failure(Reason.LAUNCH_FAILED, str(error)) from error
+
+    def _before_its_program(self, pid: int) -> None:
+        limits = self._entry.assignment.limits
+        if limits and not limits_hold(pid):
+            message = "the task asks for limits, and podman gave the container no cgroup to hold them"
+            raise verdict.Failure(Reason.REFUSED_BY_NODE, message)
+        if not self._tools.config.metadata:
+            block_metadata(pid)
 
     def _ask_permit(self) -> None:
         request = verdict.permit_request(self.key)
@@ -162,23 +174,42 @@ class Attempt:
         self._stop_if_cancelled()
 
     def _see_through(self) -> StatusReport:
-        state = self._container.follow(self._output.pump, self._cancelled)
-        if self._cancelled.is_set():
+        state = self._container.follow(self._watch, self._halt)
+        overrun = self._halt.is_set() and not self._cancelled.is_set()
+        if self._halt.is_set():
             self._container.end(self._tools.config.stop_grace)
             state = self._container.state() or state
         self._output.drain()
+        self._note(state)
+        code = state.exit_code if state else None
         if self._cancelled.is_set():
-            message = "the container was stopped and removed"
-            code = state.exit_code if state else None
-            return verdict.failed(self.key, Reason.CANCELLED_BY_OPERATOR, message, code)
+            return verdict.failed(self.key, Reason.CANCELLED_BY_OPERATOR, "the container was stopped and removed", code)
+        if overrun or self._disk.size() > self._tools.config.out_limit:
+            return verdict.too_much_out(self.key, self._tools.config.out_limit, code)
         if state is None:
             message = "the container is gone: something other than this runner removed it"
             raise verdict.Failure(Reason.LAUNCH_FAILED, message)
         return verdict.of_exit(self.key, self._entry.assignment, state)
 
+    def _watch(self) -> bool:
+        if self._disk.exceeded():
+            self._log.warning("too much in the out folder", limit=self._tools.config.out_limit)
+            self._halt.set()
+        return self._output.pump()
+
+    def _note(self, state: ContainerState | None) -> None:
+        self._began = state.began if state else 0.0
+
+    def _said(self) -> list[Session]:
+        if not self._began:
+            return []
+        return read_transcript(self._workspace, self._began, self._tools.logs)
+
     def _artifacts(self) -> list[tuple[str, str]]:
+        if self._disk.size() > self._tools.config.out_limit:
+            return []
         try:
-            return self._tools.workspace.artifacts(self.key.short)
+            return self._workspace.artifacts(self.key.short)
         except OSError as error:
             self._log.warning("cannot read the task's out folder", error=str(error))
             return []

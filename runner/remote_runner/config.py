@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
+from remote_runner.choices import PullPolicy, RootFs, WorkspaceMode
 from remote_runner.options import DEFAULT_IMAGE, OPTIONS, PREFIX, PUSH, Option, existing_file
 
 EXAMPLE = """\
@@ -52,6 +53,18 @@ class Config:
     drain_seconds: float = 0.0
     spool_limit: int = 256 << 20
     heartbeat_interval: float = 15.0
+    workspace: WorkspaceMode = WorkspaceMode.SHARED
+    template: Path | None = None
+    keep_workspaces: float = 24 * 3600.0
+    out_limit: int = 4 << 30
+    pull: PullPolicy = PullPolicy.MISSING
+    require_digest: bool = False
+    registry_auth_file: Path | None = None
+    root_fs: RootFs = RootFs.READ_ONLY
+    writable: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    new_privileges: bool = False
+    metadata: bool = False
     host: str = "127.0.0.1"
     port: int = 8080
     advertise_url: str | None = None
@@ -113,6 +126,8 @@ def _texts(option: Option, value: Any) -> list[str]:
         return [f"{key}={text}" for key, text in value.items()]
     if option.many and isinstance(value, list):
         return [str(each) for each in value]
+    if isinstance(value, bool) and isinstance(option.default, bool):
+        return ["yes" if value else "no"]
     if option.many or isinstance(value, bool | dict | list):
         wanted = "a list, or a table of KEY = VALUE" if option.many else "one text or number"
         raise ConfigError(f"{option.key} in the --config file is not {wanted}")
@@ -136,6 +151,8 @@ def _together(values: Mapping[str, Any]) -> None:
     """What only makes sense with something else."""
     if values["orchestrator_url"] is None and values["mode"] != "status":
         raise ConfigError("no orchestrator: give --orchestrator-url, QB_RUNNER_ORCHESTRATOR_URL or orchestrator_url")
+    if values["slots"] > 1 and values["workspace"] is WorkspaceMode.SHARED:
+        raise ConfigError("--slots above 1 needs --workspace task: a shared workspace serves one task at a time")
     if bool(values["tls_cert"]) != bool(values["tls_key"]):
         raise ConfigError("--tls-cert and --tls-key go together: give both or none")
 

@@ -12,13 +12,15 @@ import structlog
 
 from qb.contract.states import Reason
 from remote_runner.backoff import Backoff
-from remote_runner.engine import ContainerState, Engine, EngineError, EngineUnavailable, ImageMissing
+from remote_runner.engine import ContainerState, Engine, ImageMissing
+from remote_runner.podman_api import EngineError, EngineUnavailable
 from remote_runner.verdict import Failure
 
 FIRST_TICK, TICK = 0.005, 0.1
 """Seconds between looks at the output: while the container is young, and later."""
 
 YOUNG_TICKS = 400
+REMOVALS = 6
 INSPECT_TICKS, BLIND_INSPECT_TICKS = 300, 10
 """Ticks between inspections: when conmon's end would wake us, and when it cannot be watched."""
 
@@ -41,26 +43,30 @@ class Container:
 
     def state(self) -> ContainerState | None:
         """What podman knows of it; None when there is none."""
-        return self._steadily(lambda: self._engine.state(self._name))
+        return self.steadily(lambda: self._engine.state(self._name))
 
     def create(self, spec: dict[str, Any]) -> None:
-        """Make it, fetching the image when that is missing. Raises Failure."""
+        """Make it. Raises ImageMissing and Failure."""
         try:
-            try:
-                self._steadily(lambda: self._create(spec))
-            except ImageMissing:
-                log.info("fetching the image", image=spec["image"])
-                self._steadily(lambda: self._engine.pull(spec["image"]))
-                self._steadily(lambda: self._create(spec))
+            self.steadily(lambda: self._create(spec))
+        except ImageMissing:
+            raise
         except EngineError as error:
             raise Failure(Reason.LAUNCH_FAILED, str(error)) from error
 
-    def start(self) -> None:
-        """Start it. After a doubtful answer only a container that never ran is started. Raises Failure."""
+    def start(self, prepared: Callable[[int], None]) -> None:
+        """Start it; `prepared` gets the process id while its program waits to begin, and may raise Failure.
+
+        After a doubtful answer only a container that never ran is started. Raises Failure.
+        """
         try:
             while True:
                 with contextlib.suppress(EngineUnavailable):
-                    self._engine.start(self._name)
+                    self._engine.init(self._name)
+                    state = self._engine.state(self._name)
+                    if state and state.created:
+                        prepared(state.pid)
+                        self._engine.start(self._name)
                     return
                 log.warning("podman's service went away during a start", container=self._name)
                 state = self.state()
@@ -72,23 +78,29 @@ class Container:
     def end(self, grace: int) -> None:
         """TERM, then KILL after `grace` seconds."""
         try:
-            self._steadily(lambda: self._engine.stop(self._name, grace))
+            self.steadily(lambda: self._engine.stop(self._name, grace))
         except EngineError as error:
             log.warning("podman cannot stop a container; it is removed", container=self._name, error=str(error))
             self.remove()
 
-    def remove(self) -> None:
-        """Remove it, whatever it does."""
-        try:
-            self._steadily(lambda: self._engine.remove(self._name))
-        except EngineError as error:
-            log.error("podman cannot remove a container", container=self._name, error=str(error))
+    def remove(self) -> bool:
+        """Remove it, whatever it does; whether podman knows it no more."""
+        backoff = Backoff(2)
+        for _ in range(REMOVALS):
+            try:
+                self.steadily(lambda: self._engine.remove(self._name))
+                if self.state() is None:
+                    return True
+            except EngineError as error:
+                log.error("podman cannot remove a container", container=self._name, error=str(error))
+            self._stop.wait(backoff.next())
+        return False
 
-    def follow(self, pump: Callable[[], bool], cancelled: threading.Event) -> ContainerState | None:
-        """Call `pump` until the container has ended or is cancelled; returns its state then."""
+    def follow(self, pump: Callable[[], bool], halt: threading.Event) -> ContainerState | None:
+        """Call `pump` until the container has ended or is to be halted; returns its state then."""
         tick = 0
         with _Conmon(self._conmon_pid) as conmon:
-            while not cancelled.is_set():
+            while not halt.is_set():
                 if self._stop.is_set():
                     raise Stopped
                 more = pump()
@@ -120,7 +132,8 @@ class Container:
         state = self.state()
         return state.conmon_pid if state else 0
 
-    def _steadily(self, call: Callable[[], _T]) -> _T:
+    def steadily(self, call: Callable[[], _T]) -> _T:
+        """Make a call of podman, for as long as its service is away."""
         backoff = Backoff(5)
         while True:
             if self._stop.is_set():

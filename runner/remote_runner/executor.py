@@ -9,11 +9,12 @@ import structlog
 
 from qb.contract.states import Reason
 from remote_runner import verdict
-from remote_runner.attempt import Attempt, Dropped, Tools
+from remote_runner.attempt import Attempt, Dropped
 from remote_runner.container import Stopped
-from remote_runner.engine import EngineError, EngineUnavailable
 from remote_runner.launch import LABEL_ATTEMPT, LABEL_RUNNER, LABEL_TASK
+from remote_runner.podman_api import EngineError, EngineUnavailable
 from remote_runner.records import Entry, Key, Phase
+from remote_runner.tools import Tools
 
 log = structlog.get_logger()
 
@@ -65,17 +66,13 @@ class Executor:
                 self.run(entry)
 
     def settled(self, key: Key) -> None:
-        """The orchestrator has taken the verdict: remove the container and everything of the attempt's."""
+        """The orchestrator has taken the verdict: remove the container and its log. The workspace stays a while."""
         try:
             self._tools.engine.remove(key.container)
         except (EngineError, EngineUnavailable) as error:
             log.warning("a container stays until the next start", container=key.container, error=str(error))
         for path in (self._tools.log_path(key), self._tools.pid_path(key)):
             _unlink(path)
-        try:
-            self._tools.workspace.remove(key.short)
-        except OSError as error:
-            log.warning("cannot remove the task's folder", task=key.task_id, error=str(error))
 
     def join(self, seconds: float) -> None:
         """After the stop event: give the threads so long to let go. Containers go on."""
@@ -109,7 +106,7 @@ class Executor:
         with contextlib.suppress(EngineError, EngineUnavailable):
             self._tools.engine.remove(key.container)
         message = f"the runner failed: {type(error).__name__}: {error}"
-        self._tools.journal.finish(key, (), verdict.failed(key, Reason.LAUNCH_FAILED, message))
+        self._tools.journal.finish(key, verdict.failed(key, Reason.LAUNCH_FAILED, message))
         self._tools.outbox_filled()
 
     def _sweep(self) -> None:

@@ -9,9 +9,9 @@ import structlog
 from qb.client import ClientError, Refused
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Held
 from qb.contract.states import NodeStatus
-from remote_runner.attempt import Tools
 from remote_runner.intake import Intake
 from remote_runner.records import Key
+from remote_runner.tools import Tools
 from remote_runner.trouble import Trouble
 
 BEATS_IN_LEASE = 4

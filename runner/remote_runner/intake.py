@@ -68,10 +68,9 @@ class Intake:
         if is_task_id(key.task_id):
             nothing = Assignment(task_id=key.task_id, attempt=key.attempt, prompt="", orchestrator_url="")
             with self._lock:
-                if self._journal.phase(key) is not None:
+                report = verdict.failed(key, Reason.REFUSED_BY_NODE, why)
+                if not self._journal.refuse(nothing, self._boot_id, report):
                     return Offer.DUPLICATE
-                self._journal.intend(nothing, self._boot_id)
-                self._journal.finish(key, (), verdict.failed(key, Reason.REFUSED_BY_NODE, why))
         return Offer.REFUSED
 
     def cancel(self, key: Key) -> None:

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qb.contract.logs import SessionUpload
 from qb.contract.tasks import Assignment, OutputChunk, StatusReport
+from remote_runner.failpoints import around
 from remote_runner.records import Entry, Key, Kind, Letter, Phase, Piece
 
 SCHEMA = """
@@ -42,8 +44,7 @@ class Journal:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("PRAGMA cache_size=-512")
         self._db.executescript(SCHEMA)
-        old = now() - KEEP_SECONDS
-        self._db.execute("DELETE FROM attempts WHERE phase = ? AND changed_at < ?", (Phase.REPORTED, old))
+        _migrate(self._db)
         (self._spooled,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM outbox").fetchone()
 
     def close(self) -> None:
@@ -66,12 +67,27 @@ class Journal:
             boot_id,
             self._now(),
         )
-        with self._change() as db:
+        with self._change("journal.intend") as db:
             sql = (
                 "INSERT OR IGNORE INTO attempts(task_id, attempt, phase, assignment, boot_id, changed_at) "
                 "VALUES (?, ?, ?, ?, ?, ?)"
             )
             return db.execute(sql, row).rowcount == 1
+
+    def refuse(self, assignment: Assignment, boot_id: str, report: StatusReport) -> bool:
+        """Record an attempt that is not run, with its verdict; False when it is known already."""
+        with self._change("journal.refuse") as db:
+            sql = (
+                "INSERT OR IGNORE INTO attempts(task_id, attempt, phase, assignment, boot_id, changed_at, swept) "
+                "VALUES (?, ?, ?, ?, ?, ?, 1)"
+            )
+            given = assignment.model_dump_json(exclude_none=True)
+            row = (assignment.task_id, assignment.attempt, Phase.EXITED, given, boot_id, self._now())
+            if not db.execute(sql, row).rowcount:
+                return False
+            key = Key(assignment.task_id, assignment.attempt)
+            self._post(db, key, Kind.VERDICT, report.model_dump_json(exclude_none=True))
+            return True
 
     def phase(self, key: Key) -> Phase | None:
         """How far the attempt has come; None when it was never here."""
@@ -82,13 +98,13 @@ class Journal:
     def advance(self, key: Key, phase: Phase) -> None:
         """Record the step that is about to be taken."""
         sql = "UPDATE attempts SET phase = ?, changed_at = ? WHERE task_id = ? AND attempt = ?"
-        with self._change() as db:
+        with self._change(f"journal.{phase}") as db:
             db.execute(sql, (phase, self._now(), key.task_id, key.attempt))
 
     def cancel(self, key: Key) -> None:
         """Record that the operator wants this attempt stopped."""
         sql = "UPDATE attempts SET cancelled = 1 WHERE task_id = ? AND attempt = ?"
-        with self._change() as db:
+        with self._change("journal.cancel") as db:
             db.execute(sql, (key.task_id, key.attempt))
 
     def unsettled(self) -> list[Entry]:
@@ -111,7 +127,7 @@ class Journal:
 
     def spool(self, key: Key, pieces: Sequence[Piece], position: str) -> None:
         """Number the pieces, put them in the outbox and record how far the log was read, all or nothing."""
-        with self._change() as db:
+        with self._change("journal.spool") as db:
             sql = "SELECT output_seq FROM attempts WHERE task_id = ? AND attempt = ?"
             (seq,) = db.execute(sql, (key.task_id, key.attempt)).fetchone()
             for number, piece in enumerate(pieces, seq + 1):
@@ -122,9 +138,18 @@ class Journal:
                 (position, seq + len(pieces), key.task_id, key.attempt),
             )
 
-    def finish(self, key: Key, artifacts: Iterable[tuple[str, str]], report: StatusReport) -> None:
-        """Record the exit, and what is to be sent for it: artifacts (path, name), then the verdict."""
-        with self._change() as db:
+    def finish(
+        self,
+        key: Key,
+        report: StatusReport,
+        *,
+        sessions: Iterable[SessionUpload] = (),
+        artifacts: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Record the exit, and what is to be sent for it: the agent's log, artifacts (path, name), the verdict."""
+        with self._change("journal.finish") as db:
+            for session in sessions:
+                self._post(db, key, Kind.SESSION, session.model_dump_json(exclude_none=True))
             for path, name in artifacts:
                 self._post(db, key, Kind.ARTIFACT, json.dumps([path, name]))
             self._post(db, key, Kind.VERDICT, report.model_dump_json(exclude_none=True))
@@ -135,7 +160,7 @@ class Journal:
 
     def settle(self, key: Key) -> None:
         """The attempt is over for the orchestrator: nothing of it is sent any more, its secrets are wiped."""
-        with self._change() as db:
+        with self._change("journal.settle") as db:
             (size,) = db.execute(
                 "SELECT coalesce(sum(size), 0) FROM outbox WHERE task_id = ? AND attempt = ?",
                 (key.task_id, key.attempt),
@@ -147,20 +172,39 @@ class Journal:
             )
             self._spooled -= size
 
+    def unswept(self, keep: float) -> list[Key]:
+        """The attempts settled more than `keep` seconds ago whose workspaces are still there."""
+        sql = "SELECT task_id, attempt FROM attempts WHERE phase = ? AND NOT swept AND changed_at < ?"
+        return [Key(*row) for row in self._all(sql, (Phase.REPORTED, self._now() - keep))]
+
+    def swept(self, key: Key) -> None:
+        """The attempt's workspace is gone."""
+        with self._change("journal.swept") as db:
+            db.execute("UPDATE attempts SET swept = 1 WHERE task_id = ? AND attempt = ?", (key.task_id, key.attempt))
+
+    def forget(self) -> None:
+        """Drop what was settled so long ago that no redelivery can come."""
+        sql = "DELETE FROM attempts WHERE phase = ? AND changed_at < ? AND swept"
+        with self._change("journal.forget") as db:
+            db.execute(sql, (Phase.REPORTED, self._now() - KEEP_SECONDS))
+
     def senders(self) -> list[Key]:
         """The attempts with something to send, the longest waiting first."""
         sql = "SELECT task_id, attempt FROM outbox GROUP BY task_id, attempt ORDER BY min(id)"
         return [Key(*row) for row in self._all(sql, ())]
 
     def letters(self, key: Key, *, most: int = 200) -> list[Letter]:
-        """The attempt's first letters, in the order they must go."""
-        sql = "SELECT id, kind, body, size FROM outbox WHERE task_id = ? AND attempt = ? ORDER BY id LIMIT ?"
-        rows = self._all(sql, (key.task_id, key.attempt, most))
+        """The attempt's first letters, in the order they must go: pieces of output, or a single other one."""
+        sql = (
+            "SELECT id, kind, body, size FROM outbox WHERE task_id = ? AND attempt = ? AND (kind = ? OR id = "
+            "(SELECT min(id) FROM outbox WHERE task_id = ? AND attempt = ?)) ORDER BY id LIMIT ?"
+        )
+        rows = self._all(sql, (key.task_id, key.attempt, Kind.OUTPUT, key.task_id, key.attempt, most))
         return [Letter(row[0], key, Kind(row[1]), row[2], row[3]) for row in rows]
 
     def sent(self, letters: Sequence[Letter]) -> None:
         """These need not be sent again."""
-        with self._change() as db:
+        with self._change("journal.sent") as db:
             db.executemany("DELETE FROM outbox WHERE id = ?", [(letter.id,) for letter in letters])
             self._spooled -= sum(letter.size for letter in letters)
 
@@ -177,8 +221,8 @@ class Journal:
             return self._db.execute(sql, values).fetchall()
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+    def _change(self, step: str) -> Iterator[sqlite3.Connection]:
+        with around(step), self._lock:
             before = self._spooled
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -188,3 +232,10 @@ class Journal:
                 self._spooled = before
                 raise
             self._db.execute("COMMIT")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Add what journals of earlier releases lack."""
+    columns = {row[1] for row in db.execute("PRAGMA table_info(attempts)")}
+    if "swept" not in columns:
+        db.execute("ALTER TABLE attempts ADD COLUMN swept INTEGER NOT NULL DEFAULT 0")

@@ -28,7 +28,7 @@ def container_spec(
         "command": ["--accept-license", "--task", assignment.prompt],
         "env": _environment(assignment, key, config, workspace),
         "labels": {LABEL_RUNNER: runner_id, LABEL_TASK: key.task_id, LABEL_ATTEMPT: str(key.attempt)},
-        "mounts": _mounts(config),
+        "mounts": _mounts(config, workspace.home),
         "log_configuration": {
             "driver": "k8s-file",
             "path": str(log),
@@ -56,8 +56,8 @@ def network_spec(network: str) -> dict[str, Any]:
     return {"netns": {"nsmode": "bridge"}, "Networks": {network: {}}}
 
 
-def _mounts(config: Config) -> list[dict[str, Any]]:
-    mounts = [{"type": "bind", "source": str(config.victoria_home), "destination": INSIDE, "options": ["rbind", "rw"]}]
+def _mounts(config: Config, home: Path) -> list[dict[str, Any]]:
+    mounts = [{"type": "bind", "source": str(home), "destination": INSIDE, "options": ["rbind", "rw"]}]
     if config.ca_file:
         mounts.append(
             {"type": "bind", "source": str(config.ca_file), "destination": CA_INSIDE, "options": ["rbind", "ro"]}

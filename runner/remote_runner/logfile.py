@@ -23,6 +23,7 @@ class ContainerLog:
         self._path = path
         self._fd = -1
         self._inode, self._offset = 0, 0
+        self.gap = False
         self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in Stream}
         if position:
             self._inode, self._offset, carry = json.loads(position)
@@ -51,26 +52,28 @@ class ContainerLog:
         self._offset += len(data)
         return self._pieces(data)
 
-    def skip(self) -> bool:
-        """Pass over what came since; says whether there was anything."""
+    def skip(self) -> int:
+        """Pass over what came since; returns how many bytes."""
         if self._fd < 0 and not self._open():
-            return False
+            return 0
         data = self._next_lines()
         if not data and self._rotated() and self._open():
             data = self._next_lines()
         self._offset += len(data)
-        return bool(data)
+        return len(data)
 
     def _open(self) -> bool:
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
+        found = os.fstat(fd)
+        if found.st_ino != self._inode or found.st_size < self._offset:
+            # nobody read the earlier file to its end, unless it is still open here
+            self.gap = self.gap or bool(self._inode and self._fd < 0)
+            self._inode, self._offset = found.st_ino, 0
         self.close()
         self._fd = fd
-        inode = os.fstat(fd).st_ino
-        if inode != self._inode:
-            self._inode, self._offset = inode, 0
         return True
 
     def _rotated(self) -> bool:

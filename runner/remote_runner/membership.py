@@ -12,6 +12,7 @@ from qb.contract.nodes import Register
 from qb.contract.states import WIRE, NodeMode
 from remote_runner.backoff import Backoff
 from remote_runner.config import Config
+from remote_runner.failpoints import around_request
 from remote_runner.statedir import Identity, StateDir
 from remote_runner.trouble import Trouble
 
@@ -32,6 +33,7 @@ def open_client(config: Config, *, registration_token: str | None = None) -> QbC
         registration_token=registration_token,
         ca_file=str(config.ca_file) if config.ca_file else None,
         answer_limit=ANSWER_LIMIT,
+        around=around_request,
     )
 
 

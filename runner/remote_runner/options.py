@@ -5,16 +5,19 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from qb.contract.nodes import MAX_SLOTS
+from remote_runner.choices import PullPolicy, RootFs, WorkspaceMode
 
 DEFAULT_IMAGE = "ghcr.io/elcanotek/victoria-terminal:latest"
 PREFIX = "QB_RUNNER_"
 JOINING, LOCAL, CONTAINERS, PUSH = "the orchestrator", "this node", "containers", "push mode"
+IMAGES, CONFINED = "images", "what containers may not do"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,14 @@ def existing_file(text: str) -> Path:
     return found
 
 
+def existing_folder(text: str) -> Path:
+    """The path of a folder that is there."""
+    found = path(text)
+    if not found.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: there is no such folder; name one that exists")
+    return found
+
+
 def pair(text: str) -> tuple[str, str]:
     """KEY=VALUE."""
     key, equals, value = text.partition("=")
@@ -91,6 +102,18 @@ def between(low: float, high: float, number: type[int] | type[float] = int) -> C
     return parse
 
 
+def one_of(choices: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """One of a few words."""
+
+    def parse(text: str) -> StrEnum:
+        try:
+            return choices(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}") from None
+
+    return parse
+
+
 def _cidr(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text)
@@ -100,6 +123,17 @@ def _cidr(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 def _mebibytes(text: str) -> int:
     return int(between(1, 1 << 20)(text)) << 20
+
+
+def _hours(text: str) -> float:
+    return between(0, 24 * 30, float)(text) * 3600
+
+
+def _yes_no(text: str) -> bool:
+    words = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return words[text.lower()]
 
 
 def _state_dir() -> Path:
@@ -127,6 +161,27 @@ OPTIONS: tuple[Option, ...] = (
     Option("--env-file", existing_file, None, "F", "variables for every container", CONTAINERS),
     Option("--network", str, None, "NAME", "a network, 'host', 'slirp4netns:OPTIONS', as podman's", CONTAINERS),
     Option("--stop-grace", between(0, 3600), 10, "S", "between TERM and KILL of a cancelled task", CONTAINERS),
+    Option(
+        "--workspace",
+        one_of(WorkspaceMode),
+        WorkspaceMode.SHARED,
+        "MODE",
+        "shared, or task: a home for each",
+        CONTAINERS,
+    ),
+    Option("--template", existing_folder, None, "DIR", "what a task's home begins as; default: Victoria's", CONTAINERS),
+    Option("--keep-workspaces", _hours, 86400.0, "H", "hours that an ended task's folder stays", CONTAINERS),
+    Option(
+        "--out-limit-mb", _mebibytes, 4 << 30, "MB", "most that a task may leave in out", CONTAINERS, field="out_limit"
+    ),
+    Option("--pull", one_of(PullPolicy), PullPolicy.MISSING, "WHEN", "fetch images: missing, always, never", IMAGES),
+    Option("--require-digest", _yes_no, False, "yes|no", "run only images named by digest", IMAGES),
+    Option("--registry-auth-file", existing_file, None, "F", "logins as podman login keeps them", IMAGES),
+    Option("--root-fs", one_of(RootFs), RootFs.READ_ONLY, "HOW", "of containers: read-only or writable", CONFINED),
+    Option("--writable", str, (), "DIR", "besides /workspace, $HOME and /tmp", CONFINED, many=True),
+    Option("--cap-add", str, (), "CAP", "a capability to leave, or all", CONFINED, many=True),
+    Option("--new-privileges", _yes_no, False, "yes|no", "let setuid programs raise privileges", CONFINED),
+    Option("--metadata", _yes_no, False, "yes|no", "let containers reach the cloud's metadata", CONFINED),
     Option("--host", str, "127.0.0.1", "ADDRESS", "where to listen", PUSH),
     Option("--port", between(0, 65535), 8080, "N", "port to listen on; 0 takes a free one", PUSH),
     Option("--advertise-url", url, None, "URL", "where the control plane reaches this node", PUSH),

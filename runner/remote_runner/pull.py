@@ -10,10 +10,10 @@ from qb.contract.states import Reason
 from qb.contract.tasks import MAX_POLL_WAIT
 from remote_runner import verdict
 from remote_runner.admission import is_task_id
-from remote_runner.attempt import Tools
 from remote_runner.backoff import Backoff
 from remote_runner.intake import Intake, Offer
 from remote_runner.records import Key
+from remote_runner.tools import Tools
 from remote_runner.trouble import Trouble
 
 HURRIED = 1.0

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ValidationError
 from qb.contract.nodes import Held
 from qb.contract.push import RUN_LIMIT, SIGNATURE, Activity, PushHealth, PushStatus, Started, signature
 from qb.contract.tasks import Assignment
-from remote_runner.attempt import Tools
 from remote_runner.errors import CannotStart
 from remote_runner.intake import Intake, Offer
 from remote_runner.records import Key
+from remote_runner.tools import Tools
 
 THREADS = 4
 CONNECTION_SECONDS = 10
@@ -32,6 +32,7 @@ _ANSWERS = {
     Offer.CLOSED: (falcon.HTTP_503, "this node is about to end: send it to another one"),
     Offer.REFUSED: (falcon.HTTP_400, "this node does not run it"),
 }
+
 log = structlog.get_logger()
 
 

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     """What lies in the outbox."""
 
     OUTPUT = "output"
+    SESSION = "session"
     ARTIFACT = "artifact"
     VERDICT = "verdict"
 

@@ -1,4 +1,4 @@
-"""Sends what lies in the outbox: output, artifacts, and at last the verdict, in order for each attempt."""
+"""Sends what lies in the outbox, in order for each attempt: output, the agent's log, artifacts, the verdict."""
 
 import base64
 import hashlib
@@ -10,18 +10,19 @@ from typing import BinaryIO
 import structlog
 
 from qb.client import ClientError, QbClient, Refused
+from qb.contract.logs import SessionUpload
 from qb.contract.tasks import OutputBatch, OutputChunk, StatusReport
 from remote_runner.backoff import Backoff
 from remote_runner.journal import Journal
 from remote_runner.membership import Membership
 from remote_runner.records import Key, Kind, Letter
-from remote_runner.workspace import Workspace
+from remote_runner.workspaces import Workspaces
 
 BATCH_CHARS = 512 << 10
 LONGEST_WAIT = 15.0
 CHUNK = 256 << 10
 PATIENCE_WITH_500 = 8
-"""Tries of output or an artifact that the orchestrator answers with 500 before it is given up."""
+"""Tries of what is no verdict that the orchestrator answers with 500 before it is given up."""
 
 log = structlog.get_logger()
 
@@ -34,13 +35,13 @@ class Reporter:
         client: QbClient,
         journal: Journal,
         membership: Membership,
-        workspace: Workspace,
+        workspaces: Workspaces,
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self._client = client
         self._journal = journal
         self._membership = membership
-        self._workspace = workspace
+        self._workspaces = workspaces
         self._backoff = Backoff(min(LONGEST_WAIT, longest_wait))
         self._filled = threading.Event()
         self._told = ""
@@ -80,6 +81,8 @@ class Reporter:
                 self._send_output(key, letters)
             elif first.kind is Kind.ARTIFACT:
                 self._send_artifact(first)
+            elif first.kind is Kind.SESSION:
+                self._client.report_session(SessionUpload.model_validate_json(first.body))
             else:
                 self._client.report_status(StatusReport.model_validate_json(first.body))
         except Refused as error:
@@ -92,7 +95,7 @@ class Reporter:
         if first.kind is Kind.VERDICT:
             self._journal.settle(key)
             on_settled(key)
-        elif first.kind is Kind.ARTIFACT:
+        elif first.kind in (Kind.ARTIFACT, Kind.SESSION):
             self._journal.sent([first])
         return True
 
@@ -120,7 +123,7 @@ class Reporter:
     def _send_artifact(self, letter: Letter) -> None:
         path, name = json.loads(letter.body)
         try:
-            with self._workspace.artifact(letter.key.short, path) as file:
+            with self._workspaces.of(letter.key).artifact(letter.key.short, path) as file:
                 digest = _digest(file)
                 file.seek(0)
                 self._client.put_artifact(letter.key.task_id, name, file, digest, attempt=letter.key.attempt)

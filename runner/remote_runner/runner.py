@@ -12,15 +12,16 @@ import structlog
 
 from qb.client import ClientError
 from remote_runner import logs
-from remote_runner.attempt import Tools
 from remote_runner.config import Config, ConfigError, parse, read
-from remote_runner.engine import Engine, EngineError, EngineUnavailable
+from remote_runner.engine import Engine
 from remote_runner.errors import CannotStart
 from remote_runner.executor import Executor
 from remote_runner.heartbeat import beat
+from remote_runner.images import Images
 from remote_runner.intake import Intake
 from remote_runner.journal import Journal
 from remote_runner.membership import JoinRefused, Membership, boot_id, open_client
+from remote_runner.podman_api import EngineError, EngineUnavailable, PodmanApi
 from remote_runner.podman_service import PodmanService, users_socket
 from remote_runner.pull import poll
 from remote_runner.reporter import Reporter
@@ -28,7 +29,8 @@ from remote_runner.service import Service
 from remote_runner.signals import Signals
 from remote_runner.statedir import StateDir, StateError
 from remote_runner.systemd import Notifier
-from remote_runner.workspace import Workspace
+from remote_runner.tools import Tools
+from remote_runner.workspaces import Workspaces, sweep_regularly
 
 log = structlog.get_logger()
 
@@ -86,22 +88,30 @@ def _run(
     if config.mode == "push" and not (config.advertise_url or config.api_key):
         raise CannotStart("the control plane must know where this node is: give --advertise-url")
     stop = threading.Event()
-    engine = _engine(config, owned)
+    podman = _podman(config, owned)
+    engine = Engine(podman)
     limits = _limits_work(engine)
     client = owned.enter_context(open_client(config))
     boot = boot_id()
     membership = Membership(client, config, state, limits=limits, boot=boot)
     journal = Journal(state.path / "journal.db")
     owned.callback(journal.close)
-    workspace = Workspace(config.victoria_home)
-    reporter = Reporter(client, journal, membership, workspace, config.poll_interval)
+    workspaces = Workspaces(
+        config.victoria_home,
+        config.workspace,
+        state.path / "workspaces",
+        config.template,
+        config.container_runtime,
+    )
+    reporter = Reporter(client, journal, membership, workspaces, config.poll_interval)
     tools = Tools(
         config,
         client,
         membership,
         journal,
         engine,
-        workspace,
+        Images(podman, config.pull, config.registry_auth_file),
+        workspaces,
         logs=state.logs,
         runner_id=state.runner_id,
         boot_id=boot,
@@ -120,6 +130,7 @@ def _run(
         service.start("reporter", lambda: reporter.run(stop, executor.settled))
         service.start("heartbeat", lambda: beat(tools, intake))
         service.start(config.mode, transport)
+        service.start("sweep", lambda: sweep_regularly(workspaces, journal, config.keep_workspaces, stop))
         service.run(readable)
 
 
@@ -136,7 +147,7 @@ def _transport(tools: Tools, intake: Intake, owned: contextlib.ExitStack) -> Cal
     return server.serve
 
 
-def _engine(config: Config, owned: contextlib.ExitStack) -> Engine:
+def _podman(config: Config, owned: contextlib.ExitStack) -> PodmanApi:
     url = users_socket()
     if url is None:
         command = shutil.which(config.container_runtime)
@@ -149,9 +160,9 @@ def _engine(config: Config, owned: contextlib.ExitStack) -> Engine:
         if not service.start():
             raise CannotStart(f"{command} system service does not start; run '{command} info' to see why")
         url = service.url
-    engine = Engine(url)
-    owned.callback(engine.close)
-    return engine
+    api = PodmanApi(url)
+    owned.callback(api.close)
+    return api
 
 
 def _limits_work(engine: Engine) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import structlog
 
-from remote_runner.attempt import Tools
 from remote_runner.executor import Executor
 from remote_runner.intake import Intake
 from remote_runner.reporter import Reporter
 from remote_runner.signals import Signals
 from remote_runner.systemd import Notifier
+from remote_runner.tools import Tools
 
 TICK = 1.0
 LETTING_GO = 2.0

@@ -63,6 +63,11 @@ def of_exit(key: Key, assignment: Assignment, state: ContainerState) -> StatusRe
     return failed(key, Reason.EXIT_NONZERO, _ended(code), code)
 
 
+def too_much_out(key: Key, limit: int, code: int | None) -> StatusReport:
+    """The verdict on a task that left more than it may; none of it is sent."""
+    return failed(key, Reason.DISK_LIMIT, f"the task left more than {limit >> 20} MiB in its out folder", code)
+
+
 def _ran_out(code: int, seconds: float, limit: int) -> bool:
     if code == TIMED_OUT_CODE:
         return True

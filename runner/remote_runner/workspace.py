@@ -15,10 +15,12 @@ from typing import BinaryIO
 
 from qb.contract.text import FILE_NAME_BYTES
 
+TASKS = "tasks"
 INSIDE = "/workspace/Victoria"
 """Where containers see the Victoria home."""
 
 MOST_ARTIFACTS = 1000
+BLOCK = 512
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f]|[\ud800-\udfff]")
 
@@ -31,13 +33,13 @@ class Workspace:
 
     def inside(self, task: str, folder: str) -> str:
         """The path of a task's `files` or `out` as the container sees it."""
-        return f"{INSIDE}/tasks/{task}/{folder}"
+        return f"{INSIDE}/{TASKS}/{task}/{folder}"
 
     def prepare(self, task: str) -> None:
         """Make the task's folder with an empty `files` and an empty `out`."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.remove(task)
-        with self._folder("tasks", task, make=True) as fd:
+        with self._folder(TASKS, task, make=True) as fd:
             os.mkdir("files", 0o755, dir_fd=fd)
             os.mkdir("out", dir_fd=fd)
             # an image may run as a user of its own, who must be able to write here
@@ -46,7 +48,7 @@ class Workspace:
     @contextlib.contextmanager
     def new_file(self, task: str, name: str) -> Iterator[BinaryIO]:
         """A fresh file in the task's `files`."""
-        with self._folder("tasks", task, "files") as folder:
+        with self._folder(TASKS, task, "files") as folder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
@@ -57,7 +59,7 @@ class Workspace:
         """What lies in `out`: (path within it, name to send it under), links and devices left out."""
         paths: list[str] = []
         try:
-            with self._folder("tasks", task, "out") as out:
+            with self._folder(TASKS, task, "out") as out:
                 for folder, _, files, fd in os.fwalk(".", dir_fd=out):
                     paths += [
                         os.path.normpath(f"{folder}/{name}")
@@ -73,17 +75,33 @@ class Workspace:
     @contextlib.contextmanager
     def artifact(self, task: str, path: str) -> Iterator[BinaryIO]:
         """Open one of them; raises OSError when it is no plain file any more."""
-        *folders, name = path.split("/")
-        with self._folder("tasks", task, "out", *folders) as folder:
+        with self.plain_file(TASKS, task, "out", *path.split("/")) as file:
+            yield file
+
+    def size(self, task: str) -> int:
+        """Bytes on disk of what lies in `out`."""
+        total = 0
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._folder(TASKS, task, "out") as out:
+            for _, _, files, fd in os.fwalk(".", dir_fd=out):
+                for name in files:
+                    with contextlib.suppress(FileNotFoundError):
+                        total += os.stat(name, dir_fd=fd, follow_symlinks=False).st_blocks * BLOCK
+        return total
+
+    @contextlib.contextmanager
+    def plain_file(self, *parts: str) -> Iterator[BinaryIO]:
+        """Open a file below the home; raises OSError when it, or a folder on the way, is none."""
+        *folders, name = parts
+        with self._folder(*folders) as folder:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             with os.fdopen(fd, "rb") as file:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise OSError(f"{path} is not a plain file")
+                    raise OSError(f"{'/'.join(parts)} is not a plain file")
                 yield file
 
     def remove(self, task: str) -> None:
         """Take the task's folder away."""
-        with contextlib.suppress(FileNotFoundError), self._folder("tasks") as tasks:
+        with contextlib.suppress(FileNotFoundError), self._folder(TASKS) as tasks:
             try:
                 shutil.rmtree(task, dir_fd=tasks)
             except OSError:

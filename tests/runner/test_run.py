@@ -19,7 +19,7 @@ def test_a_task_gets_its_file_and_gives_back_output_artifacts_and_success(
     orchestrator: Any, runner: Any, until: Any
 ) -> None:
     orchestrator.files["données 1.csv"] = b"a,b\n1,2\n"
-    runner.start("--slots", "2", "--tag", "site=acme", "--capability", "gpu")
+    runner.start("--slots", "2", "--workspace", "task", "--tag", "site=acme", "--capability", "gpu")
     script = (
         'cat "$TASK_FILES_DIR/données 1.csv"; echo oops >&2; mkdir $TASK_OUTPUT_DIR/sub; '
         "echo report > $TASK_OUTPUT_DIR/report.md; echo deep > $TASK_OUTPUT_DIR/sub/x.txt; "

@@ -1,0 +1,134 @@
+"""Reads the transcripts that an agent's Crush keeps: ``.crush/crush.db``, an SQLite file of another program's.
+
+What is read of it::
+
+    sessions(id, parent_session_id, title, prompt_tokens, completion_tokens, cost, created_at, updated_at)
+    messages(id, session_id, role, parts, model, provider, created_at, finished_at)
+
+Other columns don't matter, and a missing one among these reads as null, except for the ids. `created_at` of a
+session is in seconds (or milliseconds). A session of a sub-agent names its parent; Crush adds its cost to the
+parent's, so the parent's is sent without it.
+"""
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from qb.contract.logs import SESSION_ID_CHARS, Session, SessionMessage
+
+DATABASE = ".crush/crush.db"
+SESSION_BYTES = 10_000_000
+"""Room for one session on the wire: with more, the oldest messages are left out, and a first message says so."""
+
+MOST_SESSIONS = 200
+MILLISECONDS = 10**11
+TEXT_CHARS = 4000
+_SESSION = "id parent_session_id title prompt_tokens completion_tokens cost created_at updated_at".split()
+_MESSAGE = "id role parts model provider created_at finished_at".split()
+_SESSIONS = "SELECT {columns} FROM sessions ORDER BY created_at DESC LIMIT 10000"
+_MESSAGES = "SELECT {columns} FROM messages WHERE session_id = ? ORDER BY {newest}rowid DESC"
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('sessions', 'messages')"
+
+
+class NotCrush(Exception):
+    """The database has not the tables that Crush makes."""
+
+
+def sessions_since(db: sqlite3.Connection, since: float) -> list[Session]:
+    """The sessions that began at `since` (a POSIX time) or later, parents before their children.
+
+    Raises NotCrush, and sqlite3.Error for a file that is damaged.
+    """
+    db.row_factory = sqlite3.Row
+    if len(db.execute(_TABLES).fetchall()) < 2:
+        raise NotCrush("there are no tables sessions and messages")
+    shown = _columns(db, "sessions", _SESSION)
+    rows = db.execute(_SESSIONS.format(columns=shown)).fetchall()
+    children: dict[str, float] = {}
+    for row in rows:
+        parent = row["parent_session_id"]
+        children[parent] = children.get(parent, 0.0) + _cost(row["cost"])
+    began = [row for row in rows if _seconds(row["created_at"]) >= int(since) and _is_id(row["id"])]
+    newest = began[:MOST_SESSIONS]
+    newest.reverse()
+    newest.sort(key=lambda row: bool(row["parent_session_id"]))
+    return [_session(db, row, children.get(row["id"], 0.0)) for row in newest]
+
+
+def _session(db: sqlite3.Connection, row: sqlite3.Row, of_children: float) -> Session:
+    return Session(
+        id=row["id"],
+        title=_text(row["title"]),
+        prompt_tokens=_int(row["prompt_tokens"]),
+        completion_tokens=_int(row["completion_tokens"]),
+        cost=max(0.0, _cost(row["cost"]) - of_children),
+        created_at=_int(row["created_at"]),
+        updated_at=_int(row["updated_at"]),
+        messages=_messages(db, row["id"]),
+    )
+
+
+def _messages(db: sqlite3.Connection, session: str) -> list[SessionMessage]:
+    kept: list[SessionMessage] = []
+    room, left_out = SESSION_BYTES, 0
+    for message in _newest_first(db, session):
+        room -= len(message.model_dump_json())
+        if room < 0:
+            left_out += 1
+        else:
+            kept.append(message)
+    if left_out:
+        text = f"[the {left_out} oldest messages are left out: a log is cut at {SESSION_BYTES // 1_000_000} MB]"
+        kept.append(SessionMessage(id="left-out", role="system", content=text))
+    return kept[::-1]
+
+
+def _newest_first(db: sqlite3.Connection, session: str) -> Iterator[SessionMessage]:
+    columns = _columns(db, "messages", _MESSAGE)
+    newest = "created_at DESC, " if "NULL AS created_at" not in columns else ""
+    for row in db.execute(_MESSAGES.format(columns=columns, newest=newest), (session,)):
+        if not _is_id(row["id"]):
+            continue
+        yield SessionMessage(
+            id=row["id"],
+            role=_short(row["role"]),
+            content=_text(row["parts"]),
+            model=_short(row["model"]),
+            provider=_short(row["provider"]),
+            created_at=_int(row["created_at"]),
+            finished_at=_int(row["finished_at"]),
+        )
+
+
+def _columns(db: sqlite3.Connection, table: str, wanted: list[str]) -> str:
+    there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    return ", ".join(name if name in there else f"NULL AS {name}" for name in wanted)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= SESSION_ID_CHARS and "\x00" not in value
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _short(value: Any) -> str | None:
+    text = _text(value)
+    return None if text is None else text.replace("\x00", "")[:TEXT_CHARS]
+
+
+def _int(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) and abs(value) < 1 << 63 else None
+
+
+def _cost(value: Any) -> float:
+    return max(0.0, float(value)) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def _seconds(value: Any) -> float:
+    number = _int(value) or 0
+    return number / 1000 if number > MILLISECONDS else number
