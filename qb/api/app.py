@@ -42,7 +42,7 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     blobs.open()
     files, collection = Files(core, registry, blobs), Collection(core, blobs)
     artifacts = Artifacts(ArtifactService(core, registry, blobs))
-    output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core))
+    output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core, registry))
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
     metrics = MetricsResource(await Scraper.open(core, waiters), metrics_key(core.settings.operations.metrics_key_file))
     docs = Documentation()

@@ -43,7 +43,7 @@ class SessionLogs:
     async def on_post(self, req: Request, resp: Response) -> None:
         """Keep a session."""
         body = await read_model(req, SessionUpload, limit=LOGS_LIMIT)
-        reply(resp, await self._transcripts.take(req.context.identity, body))
+        reply(resp, await self._transcripts.take(req.context.identity, body, user_agent=req.user_agent))
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
         """The task's sessions."""

@@ -63,4 +63,5 @@ class StatusReports:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Take a report in."""
-        reply(resp, await self._reports.take(req.context.identity, await read_model(req, StatusReport)))
+        body = await read_model(req, StatusReport)
+        reply(resp, await self._reports.take(req.context.identity, body, user_agent=req.user_agent))

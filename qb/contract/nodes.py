@@ -2,12 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
 from qb.contract.text import Id, Name, Tags, Text
 
 MAX_SLOTS = 256
+
+
+def _old(value: Generation) -> Generation:
+    if value is Generation.WIRE2:
+        raise ValueError("a wire2 runner says so itself when it registers: leave it out")
+    return value
+
+
+OldGeneration = Annotated[Generation, AfterValidator(_old)]
 
 
 def _absent_when_null(value: object) -> object:
@@ -33,9 +42,13 @@ class Register(BaseModel):
 
 
 class NodeCreate(BaseModel):
-    """Body of POST /nodes: register a node ahead of its first contact."""
+    """Body of POST /nodes: register a node ahead of its first contact.
+
+    `generation` is what the operator knows of an older client; its requests may yet prove it wrong.
+    """
 
     name: Name
+    generation: OldGeneration = Generation.A
     mode: NodeMode = NodeMode.PULL
     api_endpoint: Text | None = None
     capabilities: Annotated[list[Name], BeforeValidator(lambda value: value or [])] = []

@@ -18,6 +18,12 @@ CANCEL_GRACE = 60.0
 RESTART_GRACE = 60.0
 """How long an older node's task has for a verdict after its runner registered anew."""
 
+VERDICT_GRACE = 60.0
+"""How long a verdict may take after an older node has shown that its container ended."""
+
+REPLACED_KEY = 3600.0
+"""How long after the end of its attempt a key may still report that the node has replaced."""
+
 TOKEN_GRACE = 3600.0
 """A task token lives this long past the time-out."""
 

@@ -21,6 +21,7 @@ class Event(StrEnum):
     RELEASED = "released"
     PUSH_REFUSED = "push_refused"
     UNDELIVERABLE = "undeliverable"
+    DELIVERY_DOUBTED = "delivery_doubted"
     UNACKNOWLEDGED = "unacknowledged"
     LEASE_EXPIRED = "lease_expired"
     REPORTED_RUNNING = "reported_running"
@@ -76,6 +77,9 @@ TABLE: tuple[Rule, ...] = (
     _rule(ASSIGNED, Event.PUSH_REFUSED, PENDING),
     _rule(ASSIGNED, Event.UNDELIVERABLE, ERROR, reason=Reason.UNDELIVERABLE),
     _rule(ASSIGNED, Event.UNACKNOWLEDGED, PENDING),
+    # an older client may have started it, and never says: to start it again takes leave
+    _rule(ASSIGNED, Event.DELIVERY_DOUBTED, PENDING, guard=Guard.MAY_RETRY),
+    _rule(ASSIGNED, Event.DELIVERY_DOUBTED, ERROR, guard=Guard.NO_RETRY, reason=Reason.UNDELIVERABLE),
     # reports
     _rule(LIVE, Event.REPORTED_RUNNING, RUNNING),
     _rule(LIVE, Event.REPORTED_ANALYZING, ANALYZING),

@@ -91,7 +91,7 @@ class Artifacts:
 
         `coming`, a name and a size, must fit beside the task's other artifacts.
         """
-        attempt = attempt_of(db, identity, task_id, said)
+        attempt = attempt_of(db, identity, task_id, said, now=self._core.clock())
         row = tasks.get(db, task_id)
         if row is None:
             raise NotFound(f"no task {task_id}")

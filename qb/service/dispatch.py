@@ -16,7 +16,7 @@ from qb.domain import leases
 from qb.domain.errors import Unauthenticated
 from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
-from qb.service import transitions
+from qb.service import legacy, transitions
 from qb.service.core import Core
 from qb.service.registry import Member, Registry
 from qb.service.waiters import Waiter, Waiters
@@ -72,6 +72,10 @@ class Dispatch:
         news = self._waiters.news
         if member.looked == news:
             return None
+        if member.wire < 2:
+            again = await self._old_poll(member)
+            if again is not None:
+                return again
         begun = perf_counter()
         assignment, idle = await self._core.writer.run(lambda db: self._claim(db, member, held))
         if assignment is not None:
@@ -99,6 +103,25 @@ class Dispatch:
                 return assignment
         return None
 
+    async def _old_poll(self, member: Member) -> dict[str, Any] | None:
+        """An older node polls only when it is idle: settle what it holds; returns what is to be delivered again."""
+        now = self._core.clock()
+
+        def work(db: sqlite3.Connection) -> tuple[dict[str, Any] | None, list[str]]:
+            holds = claims.held(db, member.traits.node_id)
+            if not holds:
+                return None, []
+            again, settled = legacy.polled(db, member, holds, now)
+            if again is None:
+                return None, settled
+            _note(db, again, member.traits.node_id, Event.REDELIVERED, iso(now))
+            return self._assignment(member, again, now), settled
+
+        assignment, settled = await self._core.writer.run(work)
+        for task_id in settled:
+            self._core.hub.publish(task_id)
+        return assignment
+
     async def _hand_over(self, assignment: dict[str, Any], line: Line) -> dict[str, Any] | None:
         await asyncio.sleep(0)  # let a disconnect that has arrived be noticed
         if line.is_gone():
@@ -117,7 +140,11 @@ class Dispatch:
         row = tasks.get(db, task_id)
         if row is None or row["attempt"] != attempt or row["status"] != TaskStatus.ASSIGNED or row["acknowledged"]:
             return None
-        transitions.apply(db, row, Event.RELEASED, now=iso(self._core.clock()), message="the poller had gone")
+        # an older node's start is counted when it is claimed
+        member = self._registry.members.get(row["assigned_node_id"])
+        starts = row["starts"] - 1 if member is not None and member.wire < 2 else None
+        now = iso(self._core.clock())
+        transitions.apply(db, row, Event.RELEASED, now=now, message="the poller had gone", starts=starts)
         return placements.target_of(db, row["placement_id"])
 
     def _claim(self, db: sqlite3.Connection, member: Member, held: list[Held]) -> tuple[dict[str, Any] | None, bool]:

@@ -9,17 +9,17 @@ from typing import Any
 
 from qb.contract.nodes import Heartbeat, NodeCreate, Register
 from qb.contract.routes import Caller
-from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus, Reporter, TaskStatus
-from qb.domain import leases
+from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
+from qb.domain import generations, leases
 from qb.domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from qb.domain.lifecycle import Event
+from qb.domain.generations import Sign
 from qb.domain.times import after, iso, parse
-from qb.service import transitions
+from qb.service import legacy
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Member, Registry
 from qb.service.waiters import Waiters
-from qb.store import claims, nodes, placements, tasks
+from qb.store import claims, doubts, nodes, placements, tasks
 
 
 async def load(core: Core) -> Registry:
@@ -34,6 +34,7 @@ async def load(core: Core) -> Registry:
     for row in await core.writer.run(begin):
         core.credentials.know_node(row["id"], row["key_version"])
         registry.put(_member(row, now))
+    await core.writer.run(lambda db: legacy.full_terms(db, list(registry.members.values()), now))
     return registry
 
 
@@ -66,7 +67,7 @@ class Fleet:
             if nodes.by_name(db, body.name) is not None:
                 raise Conflict(f"a node named {body.name!r} exists: choose another name, or remove that node")
             values = body.model_dump() | {"hostname": body.name, "os_type": "unknown", "wire": 1, "limits": False}
-            row = nodes.insert(db, _new(now) | values | {"generation": Generation.A})
+            row = nodes.insert(db, _new(now) | values)
             placements.link_node(db, nodes.traits(row))
             return row
 
@@ -78,7 +79,7 @@ class Fleet:
         known = nodes.by_name(db, name)
         values = body.model_dump(exclude={"name", "tags", "capabilities"}) | {
             "name": name,
-            "generation": Generation.WIRE2 if body.wire >= 2 else Generation.OLD,
+            "generation": _generation(known, body),
             "registered_at": iso(now),
             "last_seen_at": iso(now),
             "status": NodeStatus.IDLE,
@@ -96,17 +97,14 @@ class Fleet:
         else:
             _may_return(identity, known, token)
             if known["wire"] < 2:
-                self._restarted(db, known, now)
+                legacy.restarted(db, known, wire=body.wire, now=now)
             # With its own key it keeps that key: were the reply with a new one lost, it could never come back.
             newer = 0 if identity.caller is Caller.NODE else 1
+            if newer:
+                doubts.replace_key(db, known["id"], known["key_version"], now=iso(now))
             row = nodes.update(db, known["id"], values | {"key_version": known["key_version"] + newer})
         placements.link_node(db, nodes.traits(row))
         return row
-
-    def _restarted(self, db: sqlite3.Connection, known: sqlite3.Row, now: datetime) -> None:
-        """An old runner stores nothing: after a restart its task gets 60 s for a verdict from its container."""
-        for row in claims.held(db, known["id"]):
-            claims.renew(db, row["id"], row["attempt"], lease=after(now, leases.RESTART_GRACE))
 
     def _admit(self, row: sqlite3.Row, now: datetime) -> dict[str, Any]:
         self._core.credentials.know_node(row["id"], row["key_version"])
@@ -122,15 +120,17 @@ class Fleet:
         now = self._core.clock()
         member.seen(now)
         member.written(now)
-        reply, moved = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, now))
+        learnt = legacy.heard_heartbeat(member, body, now) if member.wire < 2 else {}
+        reply, moved = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, learnt, now))
         for task_id in moved:
             self._core.hub.publish(task_id)
         return reply
 
     def _heartbeat(
-        self, db: sqlite3.Connection, member: Member, body: Heartbeat, now: datetime
+        self, db: sqlite3.Connection, member: Member, body: Heartbeat, learnt: dict[str, Any], now: datetime
     ) -> tuple[dict[str, Any], list[str]]:
         node_id = member.traits.node_id
+        legacy.remember(db, member, learnt)
         told = body.running or []
         current = body.current_task_id or (told[0].task_id if told else None)
         row = nodes.heartbeat(
@@ -149,28 +149,9 @@ class Fleet:
         reply["drain"] = row["state"] != NodeState.ACTIVE
         reply["lease_seconds"] = int(member.lease)
         if member.wire < 2:
-            return reply, self._old_heartbeat(db, member, holds, body, now)
+            return reply, legacy.heartbeat(db, member, holds, body, now)
         reply["cancel"] = _renewed(db, member, holds, body, now)
         return reply, []
-
-    def _old_heartbeat(
-        self, db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], body: Heartbeat, now: datetime
-    ) -> list[str]:
-        """An older client renews all it holds; being busy, or naming the task, says that it runs."""
-        if holds:
-            claims.renew_all(db, member.traits.node_id, lease=after(now, member.lease))
-        moved = []
-        for held in holds:
-            busy = body.status is NodeStatus.BUSY or body.current_task_id == held["id"]
-            row = tasks.get(db, held["id"])
-            if held["status"] == TaskStatus.ASSIGNED and busy and row is not None:
-                changes: dict[str, Any] = {"started_at": iso(now)}
-                if row["timeout_seconds"] is not None:
-                    changes["deadline_at"] = after(now, row["timeout_seconds"] + leases.DEADLINE_GRACE)
-                transitions.apply(db, row, Event.REPORTED_RUNNING, now=iso(now), source=Reporter.RUNNER, **changes)
-                tasks.start_attempt(db, row, now=iso(now))
-                moved.append(row["id"])
-        return moved
 
     async def page(self, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Nodes by name, those after the name `after`, in the shape of Node."""
@@ -252,9 +233,19 @@ def _new(now: datetime) -> dict[str, Any]:
 def _member(row: sqlite3.Row, now: datetime) -> Member:
     offline = row["status"] == NodeStatus.OFFLINE
     last_seen = parse(row["last_seen_at"]) if offline and row["last_seen_at"] else now
-    return Member(
-        nodes.traits(row), row["wire"], row["slots"], last_seen, offline=offline, noted=None if offline else now
-    )
+    # an older runner runs one container at a time, whatever an admin wrote down for it
+    slots = row["slots"] if row["wire"] >= 2 else 1
+    generation, interval = Generation(row["generation"]), row["poll_interval"]
+    noted = None if offline else now
+    return Member(nodes.traits(row), row["wire"], slots, last_seen, generation, interval, offline=offline, noted=noted)
+
+
+def _generation(known: sqlite3.Row | None, body: Register) -> Generation:
+    """What the client that registers so is taken for; one that has shown more before is trusted to be the same."""
+    if body.wire >= 2:
+        return Generation.WIRE2
+    before = Generation.OLD if known is None else Generation(known["generation"])
+    return generations.learn(before, Sign.REGISTERED_PUSH if body.mode is NodeMode.PUSH else Sign.REGISTERED_PULL)
 
 
 def silent(members: Iterable[Member], now: datetime) -> list[Member]:

@@ -33,7 +33,7 @@ class Output:
         return {"accepted_to": accepted}
 
     def _take(self, db: sqlite3.Connection, identity: Identity, task_id: str, body: OutputBatch, now: datetime) -> int:
-        attempt = attempt_of(db, identity, task_id, body.attempt)
+        attempt = attempt_of(db, identity, task_id, body.attempt, now=now)
         row = tasks.get(db, task_id)
         if row is None:
             raise NotFound(f"no task {task_id}")

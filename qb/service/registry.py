@@ -3,22 +3,30 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from qb.contract.states import Generation
 from qb.domain import leases
 from qb.domain.placement import Traits
 
 NOTE_SECONDS = 5.0
 """The database learns of a node's polls this often: it is for people to read, and the server does not."""
 
+BEATS = 5
+LONGEST_INTERVAL = 6 * 3600.0
+"""Who was silent for longer was away."""
+
 
 @dataclass(slots=True)
 class Member:
-    """One node. `interval` is the time observed between an old client's requests, in seconds."""
+    """One node. `interval` is the time observed between an old client's heartbeats, in seconds."""
 
     traits: Traits
     wire: int
     slots: int
     last_seen: datetime
+    generation: Generation = Generation.WIRE2
     interval: float | None = None
+    beats: tuple[float, ...] = ()
+    last_beat: datetime | None = None
     dirty: bool = False
     offline: bool = False
     noted: datetime | None = None
@@ -32,9 +40,6 @@ class Member:
 
     def seen(self, now: datetime) -> None:
         """Note that the node has spoken."""
-        gap = (now - self.last_seen).total_seconds()
-        if self.wire < 2 and 1 < gap < leases.OLD_LEASE:
-            self.interval = max(gap, (self.interval or 0) * 0.9)
         self.last_seen = now
         self.dirty = True
         if self.offline:
@@ -48,6 +53,22 @@ class Member:
     def to_write(self, now: datetime) -> bool:
         """Whether the database should learn that the node has spoken."""
         return self.dirty and (self.noted is None or (now - self.noted).total_seconds() >= NOTE_SECONDS)
+
+    def beat(self, now: datetime) -> bool:
+        """Note an old client's heartbeat; returns whether its interval is another one now.
+
+        The longest of the last few counts: starting a container delays a beat, and an outage is forgotten soon.
+        """
+        last, self.last_beat = self.last_beat, now
+        gap = 0.0 if last is None else (now - last).total_seconds()
+        if not 0 < gap < LONGEST_INTERVAL:
+            return False
+        self.beats = (*self.beats, gap)[-BEATS:]
+        longest = max(self.beats)
+        if self.interval is not None and abs(longest - self.interval) <= self.interval / 10:
+            return False
+        self.interval = longest
+        return True
 
     def silent(self, now: datetime) -> bool:
         """Whether the node has been silent for too long."""

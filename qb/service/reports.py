@@ -1,7 +1,7 @@
 """POST /status: what nodes and agents report, and what it makes of a task."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,10 @@ from qb.domain import leases, lifecycle
 from qb.domain.errors import AlreadyEnded, Invalid, NotFound, QuarterbackError, StaleAttempt
 from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
-from qb.service import transitions
+from qb.service import legacy, transitions
 from qb.service.core import Core
 from qb.service.credentials import Identity
-from qb.service.registry import Registry
+from qb.service.registry import Member, Registry
 from qb.service.waiters import Waiters
 from qb.store import claims, events, placements, tasks
 
@@ -35,6 +35,15 @@ class _Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class _Speaker:
+    """Who reports; of an older client also which node it is, and what its row learns from the report."""
+
+    source: Reporter
+    member: Member | None = None
+    learnt: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """The task as it is after the report, or why the report was not applied; either is committed first."""
 
@@ -43,8 +52,11 @@ class _Answer:
     freed: bool = False
 
 
-def attempt_of(db: sqlite3.Connection, identity: Identity, task_id: str, said: int | None) -> int:
-    """The attempt that the caller speaks for. Raises NotFound for a task that is none of its business."""
+def attempt_of(db: sqlite3.Connection, identity: Identity, task_id: str, said: int | None, *, now: datetime) -> int:
+    """The attempt that the caller speaks for.
+
+    Raises NotFound for a task that is none of its business, Unauthenticated for a replaced key whose time is over.
+    """
     missing = NotFound(f"no task {task_id}")
     if identity.caller is Caller.AGENT:
         if identity.task_id != task_id or identity.attempt is None:
@@ -58,6 +70,11 @@ def attempt_of(db: sqlite3.Connection, identity: Identity, task_id: str, said: i
         return int(row["attempt"])
     if identity.node_id is None:
         raise missing
+    if not identity.current:
+        own = legacy.attempt_of_replaced_key(db, identity, task_id, said, now)
+        if own is None:
+            raise missing
+        return own
     last = claims.last_held(db, task_id, identity.node_id)
     if last is None or (said is not None and not claims.ever_held(db, task_id, said, identity.node_id)):
         raise missing
@@ -72,8 +89,8 @@ class Reports:
         self._registry = registry
         self._waiters = waiters
 
-    async def take(self, identity: Identity, body: StatusReport) -> dict[str, Any]:
-        """Store the report and apply it; returns the Task.
+    async def take(self, identity: Identity, body: StatusReport, *, user_agent: str | None = None) -> dict[str, Any]:
+        """Store the report and apply it; returns the Task. `user_agent` tells older clients apart.
 
         Raises NotFound for an unknown or foreign task, StaleAttempt and AlreadyEnded when the report came too
         late: it is stored as an event then, and changes nothing.
@@ -81,7 +98,8 @@ class Reports:
         if body.task is None:
             raise Invalid("task_id is missing: name the task that the report is about")
         now = self._core.clock()
-        answer = await self._core.writer.run(lambda db: self._take(db, identity, body, now))
+        speaker = self._speaker(identity, body, user_agent, now)
+        answer = await self._core.writer.run(lambda db: self._take(db, identity, body, speaker, now))
         self._core.hub.publish(body.task)
         if answer.freed:
             target = await self._core.readers.run(lambda db: _target(db, body.task or ""))
@@ -90,13 +108,27 @@ class Reports:
             raise answer.refusal
         return answer.task
 
-    def _take(self, db: sqlite3.Connection, identity: Identity, body: StatusReport, now: datetime) -> _Answer:
+    def _speaker(self, identity: Identity, body: StatusReport, user_agent: str | None, now: datetime) -> _Speaker:
+        member = self._registry.members.get(identity.node_id or "")
+        if member is None:
+            return _Speaker(Reporter.AGENT)
+        member.seen(now)
+        if member.wire >= 2:
+            return _Speaker(Reporter.RUNNER)
+        learnt = legacy.heard_report(member, body, user_agent)
+        return _Speaker(legacy.speaker(body, user_agent), member, learnt)
+
+    def _take(
+        self, db: sqlite3.Connection, identity: Identity, body: StatusReport, speaker: _Speaker, now: datetime
+    ) -> _Answer:
         task_id = body.task or ""
-        attempt = attempt_of(db, identity, task_id, body.attempt)
+        attempt = attempt_of(db, identity, task_id, body.attempt, now=now)
+        if speaker.member is not None:
+            legacy.remember(db, speaker.member, speaker.learnt)
         row = tasks.get(db, task_id)
         if row is None:
             raise NotFound(f"no task {task_id}")
-        source = Reporter.RUNNER if identity.caller is Caller.NODE else Reporter.AGENT
+        source = speaker.source
         member = self._registry.members.get(row["assigned_node_id"] or "")
         wire = member.wire if member else 2 if body.attempt or source is Reporter.AGENT else 1
         heard = _Heard(body, source, identity.node_id or row["assigned_node_id"], attempt, wire, now)
@@ -110,6 +142,8 @@ class Reports:
     def _apply(self, db: sqlite3.Connection, row: sqlite3.Row, heard: _Heard) -> tuple[QuarterbackError | None, bool]:
         status = TaskStatus(row["status"])
         if heard.attempt != row["attempt"] or status is TaskStatus.PENDING:
+            if heard.wire < 2 and legacy.same_end(db, row["id"], heard.attempt, heard.body.status):
+                return None, False
             _note(db, row, heard, applied=False)
             text = f"attempt {heard.attempt} of task {row['id']} is over: stop its container, start nothing"
             return StaleAttempt(text), False
@@ -123,7 +157,8 @@ class Reports:
         if row["cancel_requested_at"] and status is TaskStatus.ASSIGNED and heard.wire >= 2:
             transitions.apply(db, row, Event.CANCEL_CONFIRMED, now=iso(heard.now), message="cancelled before it began")
             return AlreadyEnded(f"task {row['id']} is cancelled: start nothing"), False
-        _progress(db, row, heard)
+        if heard.wire >= 2 or not legacy.nothing_new(row, heard.body):
+            _progress(db, row, heard)
         return None, False
 
 

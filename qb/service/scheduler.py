@@ -12,11 +12,11 @@ from qb.domain import leases
 from qb.domain.errors import QuarterbackError
 from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
-from qb.service import fleet, transitions
+from qb.service import fleet, legacy, transitions
 from qb.service.core import Core
 from qb.service.registry import Member, Registry
 from qb.service.waiters import Waiters
-from qb.store import claims, nodes, placements
+from qb.store import claims, doubts, nodes, placements
 
 TICK = 1.0
 """Seconds between two looks."""
@@ -74,6 +74,7 @@ def _anything(db: sqlite3.Connection, now: datetime) -> bool:
     moment, grace = iso(now), after(now, -leases.CANCEL_GRACE)
     return bool(
         claims.expired(db, now=moment, limit=1)
+        or doubts.any_due(db, now=moment)
         or claims.overdue(db, now=moment, limit=1)
         or claims.unconfirmed(db, before=grace, limit=1)
         or claims.due(db, now=moment, limit=1)
@@ -87,6 +88,7 @@ def _settle(db: sqlite3.Connection, now: datetime) -> list[str]:
         text = f"no verdict within {leases.DEADLINE_GRACE:.0f} s after the time-out of {row['timeout_seconds']} s"
         transitions.apply(db, row, Event.DEADLINE_PASSED, now=moment, message=text)
         touched.append(row["id"])
+    touched += legacy.settle(db, now=now, limit=BATCH)
     for row in claims.expired(db, now=moment, limit=BATCH):
         transitions.apply(db, row, _silence(row), now=moment, message="the node fell silent")
         touched.append(row["id"])
@@ -104,4 +106,4 @@ def _silence(row: sqlite3.Row) -> Event:
         return Event.CANCEL_UNCONFIRMED
     if row["status"] == TaskStatus.ASSIGNED and row["wire"] >= 2:
         return Event.UNACKNOWLEDGED
-    return Event.LEASE_EXPIRED
+    return Event.LEASE_EXPIRED if row["wire"] >= 2 else legacy.silence(row)

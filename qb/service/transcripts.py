@@ -7,11 +7,13 @@ from qb.contract.logs import Session, SessionUpload
 from qb.contract.routes import Caller
 from qb.contract.states import Reporter
 from qb.domain.errors import Invalid, NotFound
-from qb.domain.times import iso, parse
+from qb.domain.times import after, iso, parse
+from qb.service import legacy
 from qb.service.core import Core
 from qb.service.credentials import Identity
+from qb.service.registry import Registry
 from qb.service.reports import attempt_of
-from qb.store import events, tasks, transcripts
+from qb.store import claims, events, tasks, transcripts
 
 MILLISECONDS = 10**11
 """A time above this is in milliseconds: in seconds it would be after the year 5000."""
@@ -26,10 +28,11 @@ MOST_COST = 1e9
 class Transcripts:
     """Use cases about transcripts."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, registry: Registry) -> None:
         self._core = core
+        self._registry = registry
 
-    async def take(self, identity: Identity, body: SessionUpload) -> dict[str, Any]:
+    async def take(self, identity: Identity, body: SessionUpload, *, user_agent: str | None = None) -> dict[str, Any]:
         """Keep a session, before or after the task's end; returns StoredSession without its messages.
 
         One that is older than the task is marked stale and counts no cost; none is refused.
@@ -41,10 +44,16 @@ class Transcripts:
             (each.id, each.role, each.content, each.model, each.provider, each.created_at, each.finished_at)
             for each in session.messages
         ]
-        now = iso(self._core.clock())
+        moment = self._core.clock()
+        now = iso(moment)
+        member = self._registry.members.get(identity.node_id or "")
+        learnt = legacy.heard_session(member, body, user_agent) if member is not None else {}
 
         def work(db: sqlite3.Connection) -> dict[str, Any]:
-            attempt = attempt_of(db, identity, task_id, body.attempt)
+            attempt = attempt_of(db, identity, task_id, body.attempt, now=moment)
+            if member is not None:
+                legacy.remember(db, member, learnt)
+                claims.renew(db, task_id, attempt, lease=after(moment, member.lease))
             row = tasks.get(db, task_id)
             if row is None:
                 raise NotFound(f"no task {task_id}")

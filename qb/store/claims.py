@@ -57,7 +57,7 @@ WHERE lease_expires_at IS NOT NULL
 _EVER = "SELECT 1 FROM attempts WHERE task_id = ? AND attempt = ? AND node_id = ?"
 _LAST = "SELECT max(attempt) FROM attempts WHERE task_id = ? AND node_id = ?"
 _EXPIRED = """
-SELECT t.*, coalesce(n.wire, 1) AS wire FROM tasks t LEFT JOIN nodes n ON n.id = t.assigned_node_id
+SELECT t.*, coalesce(n.wire, 1) AS wire, n.mode FROM tasks t LEFT JOIN nodes n ON n.id = t.assigned_node_id
 WHERE t.lease_expires_at <= ? ORDER BY t.lease_expires_at LIMIT ?
 """
 _OVERDUE = "SELECT * FROM tasks WHERE deadline_at <= ? AND lease_expires_at IS NOT NULL LIMIT ?"
@@ -133,7 +133,7 @@ def last_held(db: sqlite3.Connection, task_id: str, node_id: str) -> int | None:
 
 
 def expired(db: sqlite3.Connection, *, now: str, limit: int) -> list[sqlite3.Row]:
-    """Tasks whose lease has run out, with the `wire` of their node."""
+    """Tasks whose lease has run out, with `wire` and `mode` of their node."""
     return db.execute(_EXPIRED, (now, limit)).fetchall()
 
 

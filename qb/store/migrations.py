@@ -161,6 +161,23 @@ def m003_files_by_checksum(db: Database) -> None:
     db.execute("CREATE INDEX uploads_by_age ON uploads (created_at)")
 
 
+_OLD_CLIENTS = (
+    """CREATE TABLE doubts (
+    task_id TEXT PRIMARY KEY, attempt INTEGER NOT NULL, event TEXT NOT NULL, due_at TEXT NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX doubts_by_time ON doubts (due_at)",
+    """CREATE TABLE replaced_keys (
+    node_id TEXT NOT NULL, key_version INTEGER NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (node_id, key_version)) WITHOUT ROWID""",
+)
+
+
+@schema()
+def m004_old_clients(db: Database) -> None:
+    """What is not known of the attempts that older clients hold, and when a node's key gave way to a newer one."""
+    for statement in _OLD_CLIENTS:
+        db.execute(statement)
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)
