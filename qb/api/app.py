@@ -12,6 +12,7 @@ from qb.api.metrics import MetricsResource, metrics_key
 from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
 from qb.api.output import SessionLogs, TaskOutput
 from qb.api.requests import Requests
+from qb.api.scheduling import Groups, Schedules, WhyResource
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
 from qb.service.artifacts import Artifacts as ArtifactService
@@ -21,10 +22,12 @@ from qb.service.core import Core, Settings
 from qb.service.dispatch import Dispatch
 from qb.service.files import Files
 from qb.service.fleet import Fleet, load
+from qb.service.groups import Groups as GroupService
 from qb.service.output import Output
 from qb.service.reports import Reports
 from qb.service.scheduler import Scheduler
 from qb.service.scrape import Scraper
+from qb.service.schedules import Schedules as ScheduleService
 from qb.service.tasks import Tasks as TaskService
 from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters
@@ -46,6 +49,7 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
     metrics = MetricsResource(await Scraper.open(core, waiters), metrics_key(core.settings.operations.metrics_key_file))
     docs = Documentation()
+    group, schedule = Groups(GroupService(core, waiters)), Schedules(ScheduleService(core))
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
         "heartbeat": Heartbeats(fleet).on_post,
@@ -64,6 +68,15 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         "list_tasks": task.on_get,
         "show_task": task.on_get_one,
         "cancel_task": task.on_delete_one,
+        "retry_task": task.on_post_retry,
+        "why_task": WhyResource(core, registry).on_get,
+        "create_group": group.on_post,
+        "list_groups": group.on_get,
+        "show_group": group.on_get_one,
+        "cancel_group": group.on_delete_one,
+        "list_schedules": schedule.on_get,
+        "show_schedule": schedule.on_get_one,
+        "remove_schedule": schedule.on_delete_one,
         "task_events": TaskEvents(core, task_service).on_get,
         "list_nodes": node.on_get,
         "create_node": node.on_post,

@@ -41,6 +41,10 @@ class Tasks:
         """Cancel a task."""
         reply(resp, await self._service.cancel(task_id))
 
+    async def on_post_retry(self, req: Request, resp: Response, task_id: str) -> None:
+        """Make a task like one that failed."""
+        reply(resp, await self._service.retry(req.context.identity, task_id), 201)
+
 
 class TaskEvents:
     """GET /tasks/{task_id}/events, as JSON or as server-sent events"""

@@ -27,9 +27,11 @@ from qb.contract.queries import (
     ResumeHeaders,
     TaskFilters,
 )
+from qb.contract.scheduling import Group, Schedule, Why
 from qb.contract.tasks import (
     Artifact,
     Assignment,
+    GroupCreate,
     OutputAccepted,
     OutputBatch,
     OutputLine,
@@ -212,10 +214,19 @@ ROUTES: tuple[Route, ...] = (
         also=_codes(206, 304, 416),
         scope=READ,
     ),
-    Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, served=False, scope=CREATE),
+    Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, status=201, scope=CREATE),
+    Route("why_task", "GET", "/tasks/{task_id}/why", CLIENTS, None, Why, scope=READ),
     Route("cleanup_tasks", "POST", "/tasks/cleanup", ADMIN, served=False),
     Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, takes=Media.FORM, scope=FILES),
     Route("show_logs", "GET", "/logs/{task_id}", CLIENTS, None, StoredSession, many=True, scope=READ),
+    # operators and external systems: groups and schedules; a schedule is named by the task that it was created as
+    Route("create_group", "POST", "/groups", CLIENTS, GroupCreate, Group, status=201, scope=CREATE),
+    Route("list_groups", "GET", "/groups", CLIENTS, None, Group, many=True, query=NewestPage, scope=READ),
+    Route("show_group", "GET", "/groups/{group_id}", CLIENTS, None, Group, scope=READ),
+    Route("cancel_group", "DELETE", "/groups/{group_id}", CLIENTS, None, Group, scope=CANCEL),
+    Route("list_schedules", "GET", "/schedules", CLIENTS, None, Schedule, many=True, scope=READ),
+    Route("show_schedule", "GET", "/schedules/{task_id}", CLIENTS, None, Schedule, scope=READ),
+    Route("remove_schedule", "DELETE", "/schedules/{task_id}", CLIENTS, None, Schedule, scope=CANCEL),
     # operators: nodes
     Route("list_nodes", "GET", "/nodes", ADMIN, None, Node, many=True, query=NamePage),
     Route("create_node", "POST", "/nodes", ADMIN, NodeCreate, Registered, status=201),

@@ -70,6 +70,24 @@ class Reason(StrEnum):
     EXPIRED = "expired"
 
 
+RETRYABLE = frozenset(
+    {
+        Reason.AGENT_ERROR,
+        Reason.EXIT_NONZERO,
+        Reason.OUT_OF_MEMORY,
+        Reason.TIMEOUT,
+        Reason.LEASE_EXPIRED,
+        Reason.NODE_REBOOTED,
+        Reason.RUNNER_RESTARTED,
+        Reason.LAUNCH_FAILED,
+        Reason.CHECKSUM_MISMATCH,
+        Reason.FILE_UNAVAILABLE,
+        Reason.REFUSED_BY_NODE,
+    }
+)
+"""Reasons after which a task may be started again, where its creator allowed it."""
+
+
 class Reporter(StrEnum):
     """Who speaks, known from the credential and never from the body."""
 

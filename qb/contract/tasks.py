@@ -2,8 +2,9 @@
 
 from typing import Any, Self
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from qb.contract.scheduling import OnFailure, Scheduling
 from qb.contract.states import Reason, Reporter, ReportStatus, Stream, TaskStatus
 from qb.contract.text import EnvName, EnvValue, FileName, Id, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
 
@@ -23,7 +24,7 @@ class Limits(BaseModel):
     pids: int | None = Field(default=None, ge=8, le=1 << 22)
 
 
-class TaskCreate(BaseModel):
+class TaskCreate(Scheduling):
     """Body of POST /tasks. Every target that is given must match; none means any node."""
 
     prompt: Prompt
@@ -34,14 +35,16 @@ class TaskCreate(BaseModel):
     capabilities: list[Name] | None = Field(default=None, max_length=64)
     priority: int = Field(default=0, ge=-1000, le=1000)
     timeout_seconds: int | None = Field(default=3600, ge=1, le=MAX_TIMEOUT)
-    scheduled_for: AwareDatetime | None = None
-    recurrence: Text | None = None
     files: list[FileName] | None = Field(default=None, max_length=MAX_FILES)
-    max_attempts: int = Field(default=1, ge=1, le=100)
     image: Text | None = None
     env: dict[EnvName, EnvValue] | None = Field(default=None, max_length=MAX_ENV)
     limits: Limits | None = None
-    depends_on: list[Id] | None = Field(default=None, max_length=100)
+
+
+class GroupCreate(TaskCreate):
+    """Body of POST /groups: one task for each node whose name matches the glob `each`, and that may run it."""
+
+    each: Name
 
 
 class Task(BaseModel):
@@ -81,6 +84,15 @@ class Task(BaseModel):
     deadline_at: str | None = None
     scheduled_for: str | None = None
     recurrence: str | None = None
+    schedule_id: str | None = None
+    group_id: str | None = None
+    retry_of: str | None = None
+    depends_on: list[str] | None = None
+    on_failure: OnFailure | None = None
+    available_at: str | None = None
+    expires_at: str | None = None
+    backoff_seconds: int | None = None
+    retry_on: list[Reason] | None = None
     created_by: str | None = None
     created_by_key: str | None = None
     files: list[str] = []

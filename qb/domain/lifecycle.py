@@ -3,6 +3,7 @@
 `decide` reads the table; the store repeats its source statuses in SQL; docs/lifecycle.mmd is drawn from it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,6 +12,9 @@ from qb.contract.states import LIVE, STARTED, Reason, TaskStatus
 PENDING, ASSIGNED = TaskStatus.PENDING, TaskStatus.ASSIGNED
 RUNNING, ANALYZING = TaskStatus.RUNNING, TaskStatus.ANALYZING
 SUCCESS, ERROR, CANCELLED = TaskStatus.SUCCESS, TaskStatus.ERROR, TaskStatus.CANCELLED
+
+MAX_BACKOFF = 3600.0
+"""The longest wait between two starts, in seconds."""
 
 
 class Event(StrEnum):
@@ -35,6 +39,8 @@ class Event(StrEnum):
     CANCEL_CONFIRMED = "cancel_confirmed"
     CANCEL_UNCONFIRMED = "cancel_unconfirmed"
     QUEUE_EXPIRED = "queue_expired"
+    DEPENDENCIES_MET = "dependencies_met"
+    DEPENDENCY_FAILED = "dependency_failed"
 
 
 class Guard(StrEnum):
@@ -71,6 +77,9 @@ TABLE: tuple[Rule, ...] = (
     _rule(PENDING, Event.CLAIMED, ASSIGNED),
     _rule(PENDING, Event.CANCEL_REQUESTED, CANCELLED, reason=Reason.CANCELLED_BY_OPERATOR),
     _rule(PENDING, Event.QUEUE_EXPIRED, ERROR, reason=Reason.EXPIRED),
+    # order: what it waits for has ended
+    _rule(PENDING, Event.DEPENDENCIES_MET, None),
+    _rule(PENDING, Event.DEPENDENCY_FAILED, CANCELLED, reason=Reason.DEPENDENCY_FAILED),
     # delivery: nothing can have started
     _rule(ASSIGNED, Event.REDELIVERED, None),
     _rule(ASSIGNED, Event.RELEASED, PENDING),
@@ -122,9 +131,27 @@ def sources(event: Event) -> frozenset[TaskStatus]:
     return frozenset().union(*(rule.sources for rule in TABLE if rule.event is event))
 
 
-def may_retry(*, starts: int, max_attempts: int) -> bool:
-    """Whether the policy allows another start after `starts` of them."""
-    return starts < max_attempts
+def may_retry(
+    *, starts: int, max_attempts: int, reason: Reason | None = None, retry_on: Collection[str] | None = None
+) -> bool:
+    """Whether the policy allows another start after `starts` of them, the last of which ended for `reason`.
+
+    `retry_on` None: every reason is worth another start.
+    """
+    return starts < max_attempts and (retry_on is None or reason in retry_on)
+
+
+def blame(event: Event, told: Reason | None) -> Reason | None:
+    """Why an attempt ended: the event's own reason, where the table has one, else what was told."""
+    for rule in TABLE:
+        if rule.event is event and rule.guard is Guard.NO_RETRY and rule.reason is not None:
+            return rule.reason
+    return told
+
+
+def backoff(*, starts: int, first: float) -> float:
+    """Seconds to wait after the failure of start number `starts`: `first`, then twice as long each time, to a limit."""
+    return float(min(first * 2 ** min(max(starts - 1, 0), 30), MAX_BACKOFF))
 
 
 @dataclass(frozen=True, slots=True)

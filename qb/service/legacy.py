@@ -20,6 +20,7 @@ from qb.domain.times import after, iso, parse
 from qb.service import transitions
 from qb.service.credentials import Identity
 from qb.service.registry import Member
+from qb.service.ripples import Ripples
 from qb.store import claims, doubts, nodes, tasks
 
 LOST = Event.LEASE_EXPIRED
@@ -188,7 +189,7 @@ def attempt_of_replaced_key(
 # what time brings
 
 
-def settle(db: sqlite3.Connection, *, now: datetime, limit: int) -> list[str]:
+def settle(db: sqlite3.Connection, *, now: datetime, limit: int, ripples: Ripples) -> list[str]:
     """Carry out the doubts whose time has come; returns the tasks that have changed."""
     texts = {
         Event.VERDICT_MISSING: f"the container ended, and no verdict came within {leases.VERDICT_GRACE:.0f} s",
@@ -205,7 +206,7 @@ def settle(db: sqlite3.Connection, *, now: datetime, limit: int) -> list[str]:
             event = Event.CANCEL_UNCONFIRMED
         elif event is Event.VERDICT_MISSING and row["status"] == TaskStatus.ASSIGNED:
             event = Event.DELIVERY_DOUBTED
-        transitions.apply(db, row, event, now=iso(now), message=texts.get(event))
+        transitions.apply(db, row, event, now=iso(now), message=texts.get(event), ripples=ripples)
         touched.append(row["id"])
     return touched
 

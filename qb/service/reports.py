@@ -16,6 +16,7 @@ from qb.service import legacy, transitions
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Member, Registry
+from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
 from qb.store import claims, events, placements, tasks
 
@@ -32,6 +33,7 @@ class _Heard:
     attempt: int
     wire: int
     now: datetime
+    ripples: Ripples = field(default_factory=Ripples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class _Answer:
     task: dict[str, Any]
     refusal: QuarterbackError | None = None
     freed: bool = False
+    ripples: Ripples | None = None
 
 
 def attempt_of(db: sqlite3.Connection, identity: Identity, task_id: str, said: int | None, *, now: datetime) -> int:
@@ -101,6 +104,8 @@ class Reports:
         speaker = self._speaker(identity, body, user_agent, now)
         answer = await self._core.writer.run(lambda db: self._take(db, identity, body, speaker, now))
         self._core.hub.publish(body.task)
+        if answer.ripples is not None:
+            answer.ripples.tell(self._core.hub, self._waiters)
         if answer.freed:
             target = await self._core.readers.run(lambda db: _target(db, body.task or ""))
             self._waiters.wake_one(target)
@@ -137,7 +142,7 @@ class Reports:
         refusal, freed = self._apply(db, row, heard)
         if member is not None and refusal is None:
             claims.renew(db, task_id, attempt, lease=after(now, member.lease))
-        return _Answer(_shown(db, task_id), refusal, freed)
+        return _Answer(_shown(db, task_id), refusal, freed, heard.ripples.resolve(db))
 
     def _apply(self, db: sqlite3.Connection, row: sqlite3.Row, heard: _Heard) -> tuple[QuarterbackError | None, bool]:
         status = TaskStatus(row["status"])
@@ -155,7 +160,14 @@ class Reports:
         if heard.body.status.terminal:
             return None, _verdict(db, row, heard) is TaskStatus.PENDING
         if row["cancel_requested_at"] and status is TaskStatus.ASSIGNED and heard.wire >= 2:
-            transitions.apply(db, row, Event.CANCEL_CONFIRMED, now=iso(heard.now), message="cancelled before it began")
+            transitions.apply(
+                db,
+                row,
+                Event.CANCEL_CONFIRMED,
+                now=iso(heard.now),
+                message="cancelled before it began",
+                ripples=heard.ripples,
+            )
             return AlreadyEnded(f"task {row['id']} is cancelled: start nothing"), False
         if heard.wire >= 2 or not legacy.nothing_new(row, heard.body):
             _progress(db, row, heard)
@@ -228,6 +240,7 @@ def _verdict(db: sqlite3.Connection, row: sqlite3.Row, heard: _Heard) -> TaskSta
         node_id=heard.node_id,
         exit_code=body.exit_code,
         starts=starts,
+        ripples=heard.ripples,
         **({"progress": 100} if verdict.succeeded else {}),
     )
     return TaskStatus(moved["status"])

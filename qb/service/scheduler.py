@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
@@ -13,10 +14,12 @@ from qb.domain.errors import QuarterbackError
 from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
 from qb.service import fleet, legacy, transitions
+from qb.service import schedules as runs
 from qb.service.core import Core
 from qb.service.registry import Member, Registry
+from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
-from qb.store import claims, doubts, nodes, placements
+from qb.store import claims, doubts, nodes, placements, schedules, tasks
 
 TICK = 1.0
 """Seconds between two looks."""
@@ -56,8 +59,8 @@ class Scheduler:
             await self._core.writer.run(lambda db: nodes.offline(db, [m.traits.node_id for m in silent]))
         await self._note_presence([member for member in self._registry.members.values() if member.to_write(now)])
         if await self._core.readers.run(lambda db: _anything(db, now)):
-            for task_id in await self._core.writer.run(lambda db: _settle(db, now)):
-                self._core.hub.publish(task_id)
+            ripples = await self._core.writer.run(lambda db: _settle(db, now))
+            ripples.tell(self._core.hub, self._waiters)
         self._waiters.wake_all(await self._core.readers.run(placements.waiting))
 
     async def _note_presence(self, spoke: list[Member]) -> None:
@@ -78,26 +81,38 @@ def _anything(db: sqlite3.Connection, now: datetime) -> bool:
         or claims.overdue(db, now=moment, limit=1)
         or claims.unconfirmed(db, before=grace, limit=1)
         or claims.due(db, now=moment, limit=1)
+        or tasks.expiring(db, now=moment, limit=1)
+        or schedules.due(db, now=moment, limit=1)
     )
 
 
-def _settle(db: sqlite3.Connection, now: datetime) -> list[str]:
+def _settle(db: sqlite3.Connection, now: datetime) -> Ripples:
+    ripples = Ripples()
+    for row, event, text in _timed_out(db, now):
+        # One that ended meanwhile, with a task that it waited for, has been told of that.
+        current = tasks.get(db, row["id"])
+        if current is not None and current["status"] == row["status"]:
+            transitions.apply(db, row, event, now=iso(now), message=text, ripples=ripples)
+            ripples.changed.append(row["id"])
+    ripples.changed += legacy.settle(db, now=now, limit=BATCH, ripples=ripples)
+    for row in schedules.due(db, now=iso(now), limit=BATCH):
+        runs.run(db, row, now)
+        ripples.changed.append(row["task_id"])
+    claims.make_due(db, now=iso(now), limit=BATCH)
+    return ripples.resolve(db)
+
+
+def _timed_out(db: sqlite3.Connection, now: datetime) -> Iterator[tuple[sqlite3.Row, Event, str]]:
     moment = iso(now)
-    touched = []
     for row in claims.overdue(db, now=moment, limit=BATCH):
         text = f"no verdict within {leases.DEADLINE_GRACE:.0f} s after the time-out of {row['timeout_seconds']} s"
-        transitions.apply(db, row, Event.DEADLINE_PASSED, now=moment, message=text)
-        touched.append(row["id"])
-    touched += legacy.settle(db, now=now, limit=BATCH)
+        yield row, Event.DEADLINE_PASSED, text
     for row in claims.expired(db, now=moment, limit=BATCH):
-        transitions.apply(db, row, _silence(row), now=moment, message="the node fell silent")
-        touched.append(row["id"])
+        yield row, _silence(row), "the node fell silent"
     for row in claims.unconfirmed(db, before=after(now, -leases.CANCEL_GRACE), limit=BATCH):
-        text = "the node cannot prove that the container is gone"
-        transitions.apply(db, row, Event.CANCEL_UNCONFIRMED, now=moment, message=text)
-        touched.append(row["id"])
-    claims.make_due(db, now=moment, limit=BATCH)
-    return touched
+        yield row, Event.CANCEL_UNCONFIRMED, "the node cannot prove that the container is gone"
+    for row in tasks.expiring(db, now=moment, limit=BATCH):
+        yield row, Event.QUEUE_EXPIRED, f"no node took it until {row['expires_at']}"
 
 
 def _silence(row: sqlite3.Row) -> Event:

@@ -4,6 +4,8 @@ import json
 import sqlite3
 from typing import Any
 
+from qb.store import key_limits
+
 _HELD = """
 SELECT id, attempt, status, deliveries, acknowledged, cancel_requested_at, starts, max_attempts FROM tasks
 WHERE assigned_node_id = ? AND lease_expires_at IS NOT NULL
@@ -11,7 +13,7 @@ WHERE assigned_node_id = ? AND lease_expires_at IS NOT NULL
 # What its creator decided comes in the same statement: each one more costs a claim a tenth. The casts are for SQLite
 # before 3.41, which otherwise scans: there, a column of a rowid table has lost its affinity in a RETURNING clause.
 _RETURNING = """
-RETURNING id, attempt, timeout_seconds,
+RETURNING id, attempt, timeout_seconds, limited_by, placement_id,
     (SELECT prompt FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS prompt,
     (SELECT image FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS image,
     (SELECT env FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS env,
@@ -65,8 +67,11 @@ _UNCONFIRMED = """
 SELECT t.* FROM tasks t LEFT JOIN nodes n ON n.id = t.assigned_node_id
 WHERE t.lease_expires_at IS NOT NULL AND t.cancel_requested_at <= ? AND coalesce(n.wire, 1) < 2 LIMIT ?
 """
-_DUE = "SELECT id FROM tasks WHERE available_at <= ? LIMIT ?"
-_RELEASE_DUE = "UPDATE tasks SET claimable = 1, available_at = NULL WHERE id = ? AND status = 'pending'"
+_DUE = "SELECT id, limited_by, placement_id FROM tasks WHERE available_at <= ? ORDER BY available_at LIMIT ?"
+_RELEASE_DUE = """
+UPDATE tasks SET claimable = (waits_for = 0 AND limited_by IS NULL), available_at = NULL
+WHERE id = ? AND status = 'pending'
+"""
 
 
 def held(db: sqlite3.Connection, node_id: str) -> list[sqlite3.Row]:
@@ -84,6 +89,8 @@ def claim(
         return None
     row: sqlite3.Row = rows[0]
     db.execute(_ATTEMPT, (row["id"], row["attempt"], node_id, node_name, now))
+    if row["limited_by"] is not None:
+        key_limits.taken(db, row["limited_by"], row["placement_id"])
     return row
 
 
@@ -154,4 +161,8 @@ def due(db: sqlite3.Connection, *, now: str, limit: int) -> list[sqlite3.Row]:
 
 def make_due(db: sqlite3.Connection, *, now: str, limit: int) -> None:
     """Let tasks be claimed whose time has come."""
-    db.executemany(_RELEASE_DUE, [(row["id"],) for row in due(db, now=now, limit=limit)])
+    rows = due(db, now=now, limit=limit)
+    db.executemany(_RELEASE_DUE, [(row["id"],) for row in rows])
+    for row in rows:
+        if row["limited_by"] is not None:
+            key_limits.offer(db, row["limited_by"], row["placement_id"])

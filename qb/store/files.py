@@ -11,6 +11,7 @@ INSERT INTO uploads (filename, original_name, checksum, size, created_by, create
 """
 _UPLOAD = "SELECT * FROM uploads WHERE filename = ?"
 _ADD_FILE = "INSERT INTO task_files (task_id, name, position, checksum, size) VALUES (?, ?, ?, ?, ?)"
+_TASK_FILES = "SELECT name, checksum, size FROM task_files WHERE task_id = ? ORDER BY position"
 _LIVE_FILE = """
 SELECT f.name, f.checksum, f.size FROM tasks t JOIN task_files f ON f.task_id = t.id
 WHERE t.assigned_node_id = :node_id AND t.lease_expires_at IS NOT NULL AND f.name = :name
@@ -65,6 +66,11 @@ def add_task_files(db: sqlite3.Connection, task_id: str, files: Sequence[StoredF
     """Attach files to a task, in order."""
     rows = [(task_id, file.name, position, file.checksum, file.size) for position, file in enumerate(files)]
     db.executemany(_ADD_FILE, rows)
+
+
+def task_files(db: sqlite3.Connection, task_id: str) -> list[StoredFile]:
+    """The files attached to a task, in order."""
+    return [StoredFile(*row) for row in db.execute(_TASK_FILES, (task_id,))]
 
 
 def live_file(db: sqlite3.Connection, node_id: str, name: str, task_id: str | None = None) -> StoredFile | None:

@@ -178,6 +178,58 @@ def m004_old_clients(db: Database) -> None:
         db.execute(statement)
 
 
+_SCHEDULING = """
+ALTER TABLE tasks ADD COLUMN group_id TEXT;
+ALTER TABLE tasks ADD COLUMN schedule_id TEXT;
+ALTER TABLE tasks ADD COLUMN retry_of TEXT;
+ALTER TABLE tasks ADD COLUMN waits_for INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN expires_at TEXT;
+ALTER TABLE tasks ADD COLUMN backoff_seconds INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN retry_on TEXT;
+ALTER TABLE tasks ADD COLUMN limited_by TEXT;
+CREATE INDEX tasks_by_group ON tasks (group_id, seq) WHERE group_id IS NOT NULL;
+CREATE INDEX tasks_by_schedule ON tasks (schedule_id, seq) WHERE schedule_id IS NOT NULL;
+CREATE INDEX tasks_retried ON tasks (retry_of) WHERE retry_of IS NOT NULL;
+CREATE INDEX tasks_expiring ON tasks (expires_at) WHERE expires_at IS NOT NULL AND status = 'pending';
+CREATE INDEX tasks_of_a_limit ON tasks (limited_by, placement_id, priority DESC, seq)
+    WHERE limited_by IS NOT NULL AND status = 'pending' AND available_at IS NULL AND waits_for = 0;
+CREATE INDEX tasks_offered ON tasks (limited_by) WHERE limited_by IS NOT NULL AND claimable = 1;
+CREATE INDEX tasks_counted ON tasks (limited_by) WHERE limited_by IS NOT NULL AND lease_expires_at IS NOT NULL;
+
+ALTER TABLE task_specs ADD COLUMN on_failure TEXT;
+ALTER TABLE task_specs ADD COLUMN queue_timeout_seconds INTEGER;
+
+CREATE TABLE task_dependencies (
+    depends_on TEXT NOT NULL REFERENCES tasks(id) ON DELETE CASCADE,
+    task_id TEXT NOT NULL REFERENCES tasks(id) ON DELETE CASCADE,
+    PRIMARY KEY (depends_on, task_id)
+) WITHOUT ROWID;
+CREATE INDEX task_dependencies_by_task ON task_dependencies (task_id);
+
+CREATE TABLE task_groups (
+    id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, title TEXT, each TEXT NOT NULL,
+    created_at TEXT NOT NULL, created_by TEXT, created_by_key TEXT
+) WITHOUT ROWID;
+
+CREATE TABLE key_limits (key_id TEXT PRIMARY KEY, max_running INTEGER NOT NULL CHECK (max_running > 0)) WITHOUT ROWID;
+
+ALTER TABLE schedules ADD COLUMN time_zone TEXT NOT NULL DEFAULT 'UTC';
+ALTER TABLE schedules ADD COLUMN missed_runs TEXT NOT NULL DEFAULT 'skip';
+ALTER TABLE schedules ADD COLUMN last_run_at TEXT;
+CREATE UNIQUE INDEX schedules_by_task ON schedules (task_id);
+CREATE INDEX schedules_due ON schedules (next_run_at);
+"""
+
+
+@schema()
+def m005_scheduling(db: Database) -> None:
+    """Order among tasks, retries, groups, schedules, and how many tasks of a key run at once."""
+    for statement in _SCHEDULING.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +12,29 @@ from qb.domain.errors import Conflict
 _INSERT = """
 INSERT INTO tasks (id, seq, title, placement_id, priority, timeout_seconds, status, claimable, attempt, starts,
     max_attempts, deliveries, acknowledged, available_at, created_at, created_by,
-    created_by_key)
+    created_by_key, group_id, schedule_id, retry_of,
+    waits_for, expires_at, backoff_seconds, retry_on, limited_by)
 VALUES (:id, (SELECT coalesce(max(seq), 0) + 1 FROM tasks), :title, :placement_id, :priority, :timeout_seconds,
-    'pending', :available_at IS NULL, 0, 0, :max_attempts, 0, 0, :available_at, :created_at, :created_by,
-    :created_by_key)
+    'pending', :available_at IS NULL AND :waits_for = 0 AND :limited_by IS NULL AND :schedule_id IS NOT :id,
+    0, 0, :max_attempts, 0, 0, :available_at, :created_at, :created_by,
+    :created_by_key, :group_id, :schedule_id, :retry_of,
+    :waits_for, :expires_at, :backoff_seconds, :retry_on, :limited_by)
 """
 _INSERT_SPEC = """
-INSERT INTO task_specs (task_id, prompt, image, env, limits, scheduled_for, recurrence, depends_on)
-VALUES (:id, :prompt, :image, :env, :limits, :scheduled_for, :recurrence, :depends_on)
+INSERT INTO task_specs (task_id, prompt, image, env, limits, scheduled_for, recurrence, depends_on, on_failure,
+    queue_timeout_seconds)
+VALUES (:id, :prompt, :image, :env, :limits, :scheduled_for, :recurrence, :depends_on, :on_failure,
+    :queue_timeout_seconds)
+"""
+_PATTERN = "SELECT t.*, s.* FROM tasks t JOIN task_specs s ON s.task_id = t.id WHERE t.id = ?"
+_RETRIED_AS = "SELECT id FROM tasks WHERE retry_of = ?"
+_EXPIRING = """
+SELECT * FROM tasks WHERE expires_at <= ? AND expires_at IS NOT NULL AND status = 'pending' AND starts = 0 LIMIT ?
 """
 _GET = "SELECT * FROM tasks WHERE id = ?"
 _SHOW = """
-SELECT t.*, s.prompt, s.image, s.env, s.limits, s.scheduled_for, s.recurrence, p.target, n.name AS assigned_node_name,
+SELECT t.*, s.prompt, s.image, s.env, s.limits, s.scheduled_for, s.recurrence, s.depends_on, s.on_failure, p.target,
+    n.name AS assigned_node_name,
     (SELECT json_group_array(name) FROM (SELECT name FROM task_files WHERE task_id = t.id ORDER BY position)) AS files
 FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t.placement_id
 LEFT JOIN nodes n ON n.id = t.assigned_node_id
@@ -38,7 +50,7 @@ _CANCEL_REQUESTED = """
 UPDATE tasks SET cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE id = ? AND completed_at IS NULL
 """
 _COUNTS = """
-SELECT (SELECT count(*) FROM tasks WHERE status = 'pending') AS pending_tasks,
+SELECT (SELECT count(*) FROM tasks WHERE status = 'pending') - (SELECT count(*) FROM schedules) AS pending_tasks,
     (SELECT count(*) FROM tasks WHERE lease_expires_at IS NOT NULL) AS running_tasks,
     (SELECT count(*) FROM tasks WHERE completed_at >= :day AND status = 'success') AS completed_tasks_today,
     (SELECT count(*) FROM tasks WHERE completed_at >= :day AND status = 'error') AS failed_tasks_today
@@ -47,7 +59,8 @@ _SHOWN = (
     "id title prompt priority timeout_seconds status reason assigned_node_id assigned_node_name attempt max_attempts "
     "progress message agent_status exit_code result error_message crush_session_id cost tokens cancel_requested_at "
     "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by created_by_key "
-    "image"
+    "image "
+    "schedule_id group_id retry_of on_failure available_at expires_at backoff_seconds"
 ).split()
 
 
@@ -72,13 +85,42 @@ class NewTask:
     scheduled_for: str | None = None
     recurrence: str | None = None
     depends_on: str | None = None
+    on_failure: str | None = None
+    queue_timeout_seconds: int | None = None
+    group_id: str | None = None
+    schedule_id: str | None = None
+    retry_of: str | None = None
+    waits_for: int = 0
+    expires_at: str | None = None
+    backoff_seconds: int = 0
+    retry_on: str | None = None
+    limited_by: str | None = None
 
 
 def insert(db: sqlite3.Connection, task: NewTask) -> None:
-    """Add a task to its line; with `available_at` it waits outside until then."""
+    """Add a task to its line. It waits outside until `available_at`, while it waits for others or is limited by a key;
+    one that names itself as its schedule is a pattern, and never runs.
+    """
     values = {name: getattr(task, name) for name in NewTask.__slots__}
     db.execute(_INSERT, values)
     db.execute(_INSERT_SPEC, values)
+
+
+def pattern(db: sqlite3.Connection, task_id: str) -> NewTask | None:
+    """What the creator of a task asked for, to make another one like it, or None."""
+    row = db.execute(_PATTERN, (task_id,)).fetchone()
+    return None if row is None else NewTask(**{name: row[name] for name in NewTask.__slots__})
+
+
+def retried_as(db: sqlite3.Connection, task_id: str) -> str | None:
+    """The task that was made to retry this one, or None."""
+    row = db.execute(_RETRIED_AS, (task_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def expiring(db: sqlite3.Connection, *, now: str, limit: int) -> list[sqlite3.Row]:
+    """Tasks that have waited too long for their first start."""
+    return db.execute(_EXPIRING, (now, limit)).fetchall()
 
 
 def get(db: sqlite3.Connection, task_id: str) -> sqlite3.Row | None:
@@ -107,7 +149,8 @@ def move(db: sqlite3.Connection, row: sqlite3.Row, to: TaskStatus, *, now: str, 
     Raises Conflict when it is not: another attempt or another event came first.
     """
     if to is TaskStatus.PENDING:
-        changes |= {"claimable": 1, "assigned_node_id": None, "lease_expires_at": None, "deadline_at": None}
+        changes |= {"claimable": _free({**row, **changes}), "assigned_node_id": None, "lease_expires_at": None}
+        changes |= {"deadline_at": None}
         changes |= {"started_at": None, "assigned_at": None, "progress": None}
     elif to.terminal:
         changes |= {"claimable": 0, "lease_expires_at": None, "deadline_at": None, "available_at": None}
@@ -159,6 +202,11 @@ def counts(db: sqlite3.Connection, *, day: str) -> dict[str, int]:
     return dict(db.execute(_COUNTS, {"day": day}).fetchone())
 
 
+def _free(task: Mapping[str, Any]) -> bool:
+    """Whether a pending task may be claimed at once; one that is limited by a key waits to be offered."""
+    return task["available_at"] is None and not task["waits_for"] and task["limited_by"] is None
+
+
 def _public(row: sqlite3.Row) -> dict[str, Any]:
     task = {key: row[key] for key in _SHOWN}
     node_id, node_name, tags, capabilities = json.loads(row["target"])[:4]
@@ -168,5 +216,7 @@ def _public(row: sqlite3.Row) -> dict[str, Any]:
     task["limits"] = json.loads(row["limits"]) if row["limits"] else None
     task["env_names"] = json.loads(row["env"]) if row["env"] else []
     task["files"] = json.loads(row["files"])
+    for listed in ("depends_on", "retry_on"):
+        task[listed] = json.loads(row[listed]) if row[listed] else None
     task["cancel_requested"] = row["cancel_requested_at"] is not None
     return task

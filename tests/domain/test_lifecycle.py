@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qb.contract.states import LIVE, STARTED, TERMINAL, Reason, TaskStatus
-from qb.domain.lifecycle import TABLE, Event, Guard, decide, may_retry, mermaid, sources, verdict
+from qb.contract.states import LIVE, RETRYABLE, STARTED, TERMINAL, Reason, TaskStatus
+from qb.domain.lifecycle import TABLE, Event, Guard, backoff, blame, decide, may_retry, mermaid, sources, verdict
 
 PRODUCT = list(itertools.product(TaskStatus, Event, (False, True)))
 
@@ -14,6 +14,8 @@ PRODUCT = list(itertools.product(TaskStatus, Event, (False, True)))
 MEANINGFUL = {
     Event.CLAIMED: {TaskStatus.PENDING},
     Event.QUEUE_EXPIRED: {TaskStatus.PENDING},
+    Event.DEPENDENCIES_MET: {TaskStatus.PENDING},
+    Event.DEPENDENCY_FAILED: {TaskStatus.PENDING},
     Event.CANCEL_REQUESTED: {TaskStatus.PENDING, *LIVE},
     Event.REDELIVERED: {TaskStatus.ASSIGNED},
     Event.RELEASED: {TaskStatus.ASSIGNED},
@@ -30,9 +32,11 @@ ENDS = {
     Event.UNDELIVERABLE: TaskStatus.ERROR,
     Event.CANCEL_CONFIRMED: TaskStatus.CANCELLED,
     Event.CANCEL_UNCONFIRMED: TaskStatus.CANCELLED,
+    Event.QUEUE_EXPIRED: TaskStatus.ERROR,
+    Event.DEPENDENCY_FAILED: TaskStatus.CANCELLED,
 }
 RETRIED = {Event.FAILED, Event.LEASE_EXPIRED, Event.RUNNER_RESTARTED, Event.DELIVERY_DOUBTED}
-BACK_IN_LINE = {Event.RELEASED, Event.PUSH_REFUSED, Event.UNACKNOWLEDGED}
+BACK_IN_LINE = {Event.RELEASED, Event.PUSH_REFUSED, Event.UNACKNOWLEDGED, Event.DEPENDENCIES_MET}
 
 
 @pytest.mark.parametrize(("status", "event", "retry"), PRODUCT)
@@ -89,6 +93,31 @@ def test_success_needs_both_verdicts() -> None:
 def test_max_attempts_counts_starts() -> None:
     assert not may_retry(starts=1, max_attempts=1)
     assert may_retry(starts=1, max_attempts=2)
+
+
+def test_only_the_reasons_that_the_policy_names_are_worth_another_start() -> None:
+    policy = {"starts": 1, "max_attempts": 2, "retry_on": ["exit_nonzero"]}
+    assert may_retry(reason=Reason.EXIT_NONZERO, **policy)
+    assert not may_retry(reason=Reason.LEASE_EXPIRED, **policy)
+    assert not may_retry(reason=None, **policy)
+
+
+def test_the_table_knows_why_an_attempt_ended_where_nobody_told() -> None:
+    assert blame(Event.LEASE_EXPIRED, None) is Reason.LEASE_EXPIRED
+    assert blame(Event.FAILED, Reason.OUT_OF_MEMORY) is Reason.OUT_OF_MEMORY
+
+
+def test_every_reason_that_the_table_may_retry_can_be_named_in_a_policy() -> None:
+    told = {blame(rule.event, None) for rule in TABLE if rule.guard is Guard.MAY_RETRY} - {None}
+    assert told <= RETRYABLE
+
+
+@pytest.mark.parametrize(
+    ("starts", "seconds"), [(0, 10), (1, 10), (2, 20), (3, 40), (9, 2560), (10, 3600), (5000, 3600)]
+)
+def test_each_wait_for_another_start_is_twice_the_last_up_to_an_hour(starts: int, seconds: float) -> None:
+    assert backoff(starts=starts, first=10) == seconds
+    assert backoff(starts=starts, first=0) == 0
 
 
 def test_the_diagram_in_the_docs_is_drawn_from_the_table() -> None:

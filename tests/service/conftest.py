@@ -95,7 +95,8 @@ class Plane:
         return str((await self.fleet.register(JOINING, body, token or Token()))["id"])
 
     async def task(self, prompt: str = "work", **more: Any) -> str:
-        """Create a task; returns its id."""
+        """Create a task; returns its id. Another start comes at once, unless the test says otherwise."""
+        more.setdefault("backoff_seconds", 0)
         return str((await self.tasks.create(ADMIN, TaskCreate(prompt=prompt, **more)))["id"])
 
     async def show(self, task_id: str) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""New tasks: what a creator asks for, made into rows. Schedules, groups and retries make theirs from a pattern."""
+
+import json
+import sqlite3
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from qb.contract.routes import Caller
+from qb.contract.scheduling import OnFailure
+from qb.contract.states import Reporter, TaskStatus
+from qb.contract.tasks import TaskCreate
+from qb.domain.errors import Invalid
+from qb.domain.lifecycle import Event
+from qb.domain.placement import Target
+from qb.domain.recurrence import Recurrence
+from qb.domain.times import after, iso
+from qb.service import files, transitions
+from qb.service.credentials import Identity
+from qb.store import dependencies, events, key_limits, nodes, placements, schedules, tasks
+from qb.store.files import StoredFile, add_task_files
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A task that was asked for, as far as it can be checked without the database. Its files may have `most` bytes together."""
+
+    body: TaskCreate
+    target: Target
+    identity: Identity
+    recurrence: Recurrence | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A task that was made, and whom it may be handed to at once: nobody (None) when it has to wait."""
+
+    task: dict[str, Any]
+    startable: Target | None
+
+
+def draft(body: TaskCreate, identity: Identity, *, most: int) -> Draft:
+    """Check what is asked for. Raises Invalid, naming the field."""
+    if body.env:
+        raise Invalid("env: not supported by this release; leave it out")
+    target = Target.of(
+        node_id=body.target_node_id,
+        node_name=body.target_node_name,
+        tags=body.target_tags,
+        capabilities=body.capabilities,
+        needs_limits=body.limits is not None,
+    ).narrowed(within=identity.node_patterns, tags=dict(identity.node_tags))
+    return Draft(body, target, identity, _recurrence(body), most)
+
+
+def create(db: sqlite3.Connection, asked: Draft, now: datetime) -> Made:
+    """Add the task; a recurring one becomes a schedule. Raises Invalid, naming what cannot be."""
+    if asked.target.node_id is not None and nodes.by_id(db, asked.target.node_id) is None:
+        raise Invalid(f"target_node_id: no node {asked.target.node_id}; `qb node list` shows those there are")
+    attached = attachments(db, asked)
+    failed, waits_for = _dependencies(db, asked)
+    new = replace(as_new(asked, placements.ensure(db, asked.target), now), waits_for=len(waits_for))
+    if asked.recurrence is not None:
+        new = replace(new, schedule_id=new.id, available_at=None, expires_at=None)
+    add(db, new, attached)
+    dependencies.add(db, new.id, waits_for)
+    if asked.recurrence is not None:
+        _schedule(db, new, asked, asked.recurrence, now)
+    elif failed is not None:
+        row = tasks.get(db, new.id)
+        assert row is not None  # noqa: S101 - it was added above
+        transitions.apply(db, row, Event.DEPENDENCY_FAILED, now=iso(now), message=failed)
+    return made(db, new.id)
+
+
+def attachments(db: sqlite3.Connection, asked: Draft) -> list[StoredFile]:
+    """The files that were asked for; notes the limit of the creator's key on the way to its tasks."""
+    identity = asked.identity
+    if identity.key_id is not None and identity.max_running is not None:
+        key_limits.set_limit(db, identity.key_id, identity.max_running)
+    return files.resolve(db, list(asked.body.files or ()), identity=identity, most=asked.most)
+
+
+def as_new(asked: Draft, line: int, now: datetime) -> tasks.NewTask:
+    """The row of what was asked for, in a line, with an id of its own."""
+    body, identity = asked.body, asked.identity
+    later = body.scheduled_for if body.scheduled_for is not None and body.scheduled_for > now else None
+    new = tasks.NewTask(
+        id=str(uuid.uuid4()),
+        prompt=body.prompt,
+        placement_id=line,
+        priority=body.priority,
+        timeout_seconds=body.timeout_seconds,
+        max_attempts=body.max_attempts,
+        created_at=iso(now),
+        created_by=identity.name,
+        created_by_key=identity.key_id,
+        title=body.title,
+        available_at=iso(later) if later else None,
+        image=body.image,
+        limits=body.limits.model_dump_json(exclude_none=True) if body.limits else None,
+        scheduled_for=iso(body.scheduled_for) if body.scheduled_for else None,
+        recurrence=body.recurrence,
+        depends_on=json.dumps(body.depends_on) if body.depends_on else None,
+        on_failure=body.on_failure if body.depends_on else None,
+        queue_timeout_seconds=body.queue_timeout_seconds,
+        backoff_seconds=body.backoff_seconds,
+        retry_on=json.dumps(body.retry_on) if body.retry_on else None,
+        limited_by=identity.key_id if identity.max_running is not None else None,
+    )
+    return replace(new, expires_at=expiry(new, later or now))
+
+
+def expiry(new: tasks.NewTask, start: datetime) -> str | None:
+    """When a task that could start at `start` has waited too long."""
+    return after(start, new.queue_timeout_seconds) if new.queue_timeout_seconds else None
+
+
+def add(
+    db: sqlite3.Connection, new: tasks.NewTask, attached: list[StoredFile], detail: dict[str, Any] | None = None
+) -> None:
+    """Add a task to its line, with its files and the first event of its history."""
+    tasks.insert(db, new)
+    add_task_files(db, new.id, attached)
+    if new.limited_by is not None:
+        key_limits.offer(db, new.limited_by, new.placement_id)
+    told = dict(detail or {}) | ({"files": [each.name for each in attached]} if attached else {})
+    events.add(
+        db,
+        task_id=new.id,
+        attempt=0,
+        at=new.created_at,
+        kind="created",
+        source=Reporter.OPERATOR,
+        status=TaskStatus.PENDING,
+        detail=told or None,
+    )
+
+
+def made(db: sqlite3.Connection, task_id: str) -> Made:
+    """The task that was added."""
+    row, task = tasks.get(db, task_id), tasks.show(db, task_id)
+    assert row is not None  # noqa: S101 - it was added in this transaction
+    assert task is not None  # noqa: S101
+    return Made(task, placements.target_of(db, row["placement_id"]) if row["claimable"] else None)
+
+
+def _recurrence(body: TaskCreate) -> Recurrence | None:
+    if body.recurrence is None:
+        if body.time_zone is not None:
+            raise Invalid("time_zone: is for recurrence alone; give scheduled_for its offset instead")
+        return None
+    if body.depends_on:
+        raise Invalid("depends_on: a schedule waits for no other task; leave recurrence or depends_on out")
+    try:
+        return Recurrence.of(body.recurrence, body.time_zone)
+    except ValueError as error:
+        raise Invalid(f"recurrence: {error}") from error
+
+
+def _dependencies(db: sqlite3.Connection, asked: Draft) -> tuple[str | None, list[str]]:
+    """Why the task can never run, if so, and what it has to wait for. Raises Invalid for an unknown or foreign task."""
+    body, scoped = asked.body, asked.identity.caller is Caller.SCOPED
+    failed, waits_for = None, []
+    for task_id in dict.fromkeys(body.depends_on or ()):
+        row = tasks.get(db, task_id)
+        if row is None or (scoped and row["created_by_key"] != asked.identity.key_id):
+            raise Invalid(f"depends_on: no task {task_id}; `qb task list` shows those there are")
+        if row["schedule_id"] == row["id"]:
+            raise Invalid(f"depends_on: {task_id} is a schedule and never ends; name one of its runs")
+        if not TaskStatus(row["status"]).terminal:
+            waits_for.append(task_id)
+        elif row["status"] != TaskStatus.SUCCESS and body.on_failure is not OnFailure.RUN:
+            failed = f"task {task_id}, which it waits for, had ended {row['status']}: {row['reason']}"
+    return failed, waits_for
+
+
+def _schedule(db: sqlite3.Connection, new: tasks.NewTask, asked: Draft, recurrence: Recurrence, now: datetime) -> None:
+    first = recurrence.after(now)
+    start = asked.body.scheduled_for
+    if start is not None and start > now:
+        first = start if recurrence.upto(start) == start else recurrence.after(start)
+    if first is None:
+        raise Invalid("recurrence: this time never comes")
+    schedules.add(
+        db,
+        schedules.NewSchedule(
+            task_id=new.id,
+            recurrence=recurrence.expression,
+            time_zone=recurrence.zone.key,
+            missed_runs=asked.body.missed_runs,
+            next_run_at=iso(first),
+            created_at=iso(now),
+        ),
+    )

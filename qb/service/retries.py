@@ -1,0 +1,52 @@
+"""Retries that somebody asks for: the task that ended stays as it is, and another one like it is made.
+
+It belongs to whoever made the first one.
+"""
+
+import sqlite3
+import uuid
+from dataclasses import replace
+from datetime import datetime
+
+from qb.contract.states import TaskStatus
+from qb.domain.errors import Conflict, NotFound
+from qb.domain.times import iso
+from qb.service import creation
+from qb.service.credentials import Identity
+from qb.store import tasks
+from qb.store.files import task_files
+
+
+def retry(db: sqlite3.Connection, identity: Identity, task_id: str, now: datetime) -> creation.Made:
+    """The new task. Raises NotFound and Conflict."""
+    row, pattern = tasks.get(db, task_id), tasks.pattern(db, task_id)
+    if row is None or pattern is None:
+        raise NotFound(f"no task {task_id}")
+    _check(db, row)
+    new = replace(
+        pattern,
+        id=str(uuid.uuid4()),
+        retry_of=task_id,
+        created_at=iso(now),
+        available_at=None,
+        scheduled_for=None,
+        depends_on=None,
+        on_failure=None,
+        waits_for=0,
+        expires_at=creation.expiry(pattern, now),
+    )
+    creation.add(db, new, task_files(db, task_id), {"retry_of": task_id, "by": identity.name})
+    return creation.made(db, new.id)
+
+
+def _check(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+    status = TaskStatus(row["status"])
+    if row["schedule_id"] == row["id"]:
+        raise Conflict(f"task {row['id']} is a schedule: create it anew")
+    if not status.terminal:
+        raise Conflict(f"task {row['id']} is {status}: cancel it first, or wait for its end")
+    if status is TaskStatus.SUCCESS:
+        raise Conflict(f"task {row['id']} has succeeded: create a new one to run it again")
+    later = tasks.retried_as(db, row["id"])
+    if later is not None:
+        raise Conflict(f"task {row['id']} was retried already: go on with task {later}")

@@ -1,0 +1,74 @@
+"""Why a pending task is not running: the facts are read here, the words are qb.domain.waiting's."""
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from qb.contract.states import NodeState, TaskStatus
+from qb.domain import waiting
+from qb.domain.errors import NotFound
+from qb.domain.waiting import Candidate, Facts
+from qb.service.core import Core
+from qb.service.registry import Registry
+from qb.store import claims, dependencies, key_limits, nodes, placements, schedules, tasks
+
+
+async def why(core: Core, registry: Registry, task_id: str) -> dict[str, Any]:
+    """What keeps the task from running, in the shape of Why. Raises NotFound."""
+    now = core.clock()
+
+    def read(db: sqlite3.Connection) -> Facts:
+        row = tasks.get(db, task_id)
+        if row is None:
+            raise NotFound(f"no task {task_id}")
+        return _facts(db, row, registry, now)
+
+    facts = await core.readers.run(read)
+    causes = [{"code": code, "text": text} for code, text in waiting.causes(facts)]
+    return {"task_id": task_id, "status": facts.status, "causes": causes}
+
+
+def _facts(db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now: datetime) -> Facts:
+    status = TaskStatus(row["status"])
+    target = placements.target_of(db, row["placement_id"])
+    if status is not TaskStatus.PENDING:
+        return Facts(status, reason=row["reason"], node=_name(db, row["assigned_node_id"]))
+    schedule = schedules.show(db, row["id"])
+    if schedule is not None:
+        return Facts(status, next_run_at=schedule["next_run_at"], is_schedule=True)
+    return Facts(
+        status,
+        target,
+        starts=row["starts"],
+        available_at=row["available_at"],
+        waits_for=[(other["id"], TaskStatus(other["status"])) for other in dependencies.unfinished(db, row["id"])],
+        key=row["created_by"],
+        key_limit=_key_limit(db, row),
+        candidates=[_candidate(db, each, registry, now) for each in nodes.every(db)],
+    )
+
+
+def _key_limit(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[int, list[str]] | None:
+    """How many tasks its key runs at once, and which do, when there is no room for this one."""
+    key = row["limited_by"]
+    if key is None:
+        return None
+    limit, running = key_limits.limit(db, key), key_limits.running(db, key)
+    return (limit, running) if len(running) >= limit else None
+
+
+def _candidate(db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now: datetime) -> Candidate:
+    member = registry.members.get(row["id"])
+    return Candidate(
+        traits=nodes.traits(row),
+        wire=row["wire"],
+        state=NodeState(row["state"]),
+        silent_since=row["last_seen_at"] or row["created_at"] if member is None or member.silent(now) else None,
+        slots=row["slots"],
+        holds=[held["id"] for held in claims.held(db, row["id"])],
+    )
+
+
+def _name(db: sqlite3.Connection, node_id: str | None) -> str | None:
+    row = nodes.by_id(db, node_id) if node_id else None
+    return row["name"] if row is not None else node_id
