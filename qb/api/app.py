@@ -26,8 +26,8 @@ from qb.service.groups import Groups as GroupService
 from qb.service.output import Output
 from qb.service.reports import Reports
 from qb.service.scheduler import Scheduler
-from qb.service.scrape import Scraper
 from qb.service.schedules import Schedules as ScheduleService
+from qb.service.scrape import Scraper
 from qb.service.tasks import Tasks as TaskService
 from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters

@@ -67,4 +67,4 @@ class WhyResource:
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
         """Why the task is not running."""
-        reply(resp, await why(self._core, self._registry, task_id))
+        reply(resp, await why(self._core, self._registry, req.context.identity, task_id))

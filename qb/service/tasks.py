@@ -13,7 +13,7 @@ from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
-from qb.store import events, tasks
+from qb.store import tasks
 
 T = TypeVar("T")
 

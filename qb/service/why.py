@@ -4,31 +4,40 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
+from qb.contract.routes import Caller
 from qb.contract.states import NodeState, TaskStatus
 from qb.domain import waiting
 from qb.domain.errors import NotFound
+from qb.domain.placement import Target, matches
 from qb.domain.waiting import Candidate, Facts
 from qb.service.core import Core
+from qb.service.credentials import Identity
 from qb.service.registry import Registry
 from qb.store import claims, dependencies, key_limits, nodes, placements, schedules, tasks
 
 
-async def why(core: Core, registry: Registry, task_id: str) -> dict[str, Any]:
-    """What keeps the task from running, in the shape of Why. Raises NotFound."""
+async def why(core: Core, registry: Registry, identity: Identity, task_id: str) -> dict[str, Any]:
+    """What keeps the task from running, in the shape of Why. Raises NotFound.
+
+    A scoped key hears of the nodes that it may use, and not which tasks of others they hold.
+    """
     now = core.clock()
+    owner = identity.key_id if identity.caller is Caller.SCOPED else None
+    usable = Target().narrowed(within=identity.node_patterns, tags=dict(identity.node_tags))
 
     def read(db: sqlite3.Connection) -> Facts:
         row = tasks.get(db, task_id)
         if row is None:
             raise NotFound(f"no task {task_id}")
-        return _facts(db, row, registry, now)
+        rows = [each for each in nodes.every(db) if matches(usable, nodes.traits(each))]
+        return _facts(db, row, [_candidate(db, each, registry, now, owner) for each in rows])
 
     facts = await core.readers.run(read)
     causes = [{"code": code, "text": text} for code, text in waiting.causes(facts)]
     return {"task_id": task_id, "status": facts.status, "causes": causes}
 
 
-def _facts(db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now: datetime) -> Facts:
+def _facts(db: sqlite3.Connection, row: sqlite3.Row, candidates: list[Candidate]) -> Facts:
     status = TaskStatus(row["status"])
     target = placements.target_of(db, row["placement_id"])
     if status is not TaskStatus.PENDING:
@@ -44,7 +53,7 @@ def _facts(db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now: da
         waits_for=[(other["id"], TaskStatus(other["status"])) for other in dependencies.unfinished(db, row["id"])],
         key=row["created_by"],
         key_limit=_key_limit(db, row),
-        candidates=[_candidate(db, each, registry, now) for each in nodes.every(db)],
+        candidates=candidates,
     )
 
 
@@ -57,7 +66,9 @@ def _key_limit(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[int, list[str]
     return (limit, running) if len(running) >= limit else None
 
 
-def _candidate(db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now: datetime) -> Candidate:
+def _candidate(
+    db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now: datetime, owner: str | None
+) -> Candidate:
     member = registry.members.get(row["id"])
     return Candidate(
         traits=nodes.traits(row),
@@ -65,8 +76,13 @@ def _candidate(db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now
         state=NodeState(row["state"]),
         silent_since=row["last_seen_at"] or row["created_at"] if member is None or member.silent(now) else None,
         slots=row["slots"],
-        holds=[held["id"] for held in claims.held(db, row["id"])],
+        holds=[_told(db, held["id"], owner) for held in claims.held(db, row["id"])],
     )
+
+
+def _told(db: sqlite3.Connection, task_id: str, owner: str | None) -> str:
+    row = tasks.get(db, task_id) if owner is not None else None
+    return "a task of another key" if row is not None and row["created_by_key"] != owner else task_id
 
 
 def _name(db: sqlite3.Connection, node_id: str | None) -> str | None:

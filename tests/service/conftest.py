@@ -12,16 +12,18 @@ import pytest
 from qb.contract.nodes import Heartbeat, Held, Register
 from qb.contract.routes import Caller
 from qb.contract.states import ReportStatus
-from qb.contract.tasks import StatusReport, TaskCreate
+from qb.contract.tasks import GroupCreate, StatusReport, TaskCreate
 from qb.service import fleet
 from qb.service.core import Core, Settings
 from qb.service.credentials import Credentials, Identity
 from qb.service.dispatch import Dispatch
 from qb.service.fleet import Fleet
+from qb.service.groups import Groups
 from qb.service.hub import Hub
 from qb.service.registry import Registry
 from qb.service.reports import Reports
 from qb.service.scheduler import Scheduler
+from qb.service.schedules import Schedules
 from qb.service.setup import initialise
 from qb.service.tasks import Tasks
 from qb.service.waiters import Waiters
@@ -88,6 +90,8 @@ class Plane:
     reports: Reports
     tasks: Tasks
     scheduler: Scheduler
+    groups: Groups
+    schedules: Schedules
 
     async def node(self, name: str = "box", *, wire: int = 2, token: Any = None, **more: Any) -> str:
         """Register a node; returns its id."""
@@ -98,6 +102,19 @@ class Plane:
         """Create a task; returns its id. Another start comes at once, unless the test says otherwise."""
         more.setdefault("backoff_seconds", 0)
         return str((await self.tasks.create(ADMIN, TaskCreate(prompt=prompt, **more)))["id"])
+
+    async def group(self, each: str = "*", prompt: str = "work", **more: Any) -> dict[str, Any]:
+        """Create a group; returns it as the API shows it."""
+        return await self.groups.create(ADMIN, GroupCreate(prompt=prompt, each=each, **more))
+
+    async def done(self, node: str, status: str = "success", **more: Any) -> str:
+        """The node takes its next task, runs it and reports its end; returns the task's id."""
+        assignment = await self.poll(node)
+        assert assignment is not None
+        task, attempt = str(assignment["task_id"]), assignment["attempt"]
+        await self.runner(node, task, "running", attempt=attempt)
+        await self.runner(node, task, status, attempt=attempt, **more)
+        return task
 
     async def show(self, task_id: str) -> dict[str, Any]:
         """The task as the API shows it."""
@@ -163,6 +180,8 @@ async def open_plane(data_dir: Path, clock: HandClock) -> Plane:
         Reports(core, registry, waiters),
         Tasks(core, waiters),
         Scheduler(core, registry, waiters),
+        Groups(core, waiters),
+        Schedules(core),
     )
 
 
