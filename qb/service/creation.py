@@ -24,7 +24,7 @@ from qb.store.files import StoredFile, add_task_files
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A task that was asked for, as far as it can be checked without the database. Its files may have `most` bytes together."""
+    """A task that was asked for, as far as it can be checked without the database. `most`: bytes of all its files."""
 
     body: TaskCreate
     target: Target
@@ -144,7 +144,9 @@ def made(db: sqlite3.Connection, task_id: str) -> Made:
     row, task = tasks.get(db, task_id), tasks.show(db, task_id)
     assert row is not None  # noqa: S101 - it was added in this transaction
     assert task is not None  # noqa: S101
-    return Made(task, placements.target_of(db, row["placement_id"]) if row["claimable"] else None)
+    # Of a limited key's tasks another one of the line may have been offered now.
+    startable = row["claimable"] or row["limited_by"] is not None
+    return Made(task, placements.target_of(db, row["placement_id"]) if startable else None)
 
 
 def _recurrence(body: TaskCreate) -> Recurrence | None:

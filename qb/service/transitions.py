@@ -104,7 +104,7 @@ def _follow_up(db: sqlite3.Connection, row: sqlite3.Row, moved: sqlite3.Row, now
         if TaskStatus(row["status"]).live:
             ripples.startable.extend(key_limits.freed(db, key))
         if status is TaskStatus.PENDING and moved["available_at"] is None:
-            key_limits.offer(db, key, moved["placement_id"])
+            ripples.startable.extend(key_limits.offer(db, key, moved["placement_id"]))
     if not status.terminal:
         return
     if moved["schedule_id"] == moved["id"]:

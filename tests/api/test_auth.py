@@ -21,7 +21,7 @@ KINDS = [Caller.ADMIN, Caller.NODE, Caller.AGENT, Caller.REGISTRATION]
 
 
 async def call(running: Running, route: Route, headers: dict[str, str]) -> httpx2.Response:
-    ids = {part: str(uuid4()) for part in ("task_id", "node_id", "key_id", "token_id")}
+    ids = {part: str(uuid4()) for part in ("task_id", "node_id", "key_id", "token_id", "group_id")}
     path = route.path.format(name="x", **ids)
     async with asyncio.timeout(10):
         return await running.http.request(route.method, path, headers=headers)
