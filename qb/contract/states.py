@@ -83,6 +83,7 @@ RETRYABLE = frozenset(
         Reason.CHECKSUM_MISMATCH,
         Reason.FILE_UNAVAILABLE,
         Reason.REFUSED_BY_NODE,
+        Reason.UNDELIVERABLE,
     }
 )
 """Reasons after which a task may be started again, where its creator allowed it."""
