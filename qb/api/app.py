@@ -1,12 +1,14 @@
 """The ASGI application: every route that is served, on one screen."""
 
+from qb.api.addresses import networks
 from qb.api.artifacts import Artifacts
 from qb.api.asgi import Api
-from qb.api.auth import Responder, add_routes
+from qb.api.auth import Door, Responder, add_routes
 from qb.api.documentation import Documentation
 from qb.api.errors import handle_errors
 from qb.api.files import Downloads, Uploads
 from qb.api.health import DashboardResource, HealthResource, ReadyResource, VersionResource
+from qb.api.keys import AuditLog, Keys, Tokens
 from qb.api.lifespan import Background, Lifespan
 from qb.api.metrics import MetricsResource, metrics_key
 from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
@@ -16,13 +18,19 @@ from qb.api.scheduling import Groups, Schedules, WhyResource
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
 from qb.service.artifacts import Artifacts as ArtifactService
+from qb.service.audit import Audit
 from qb.service.blobs import Blobs
 from qb.service.collection import Collection
 from qb.service.core import Core, Settings
 from qb.service.dispatch import Dispatch
 from qb.service.files import Files
 from qb.service.fleet import Fleet, load
+from qb.service.gate import Gate
 from qb.service.groups import Groups as GroupService
+from qb.service.housekeeping import Housekeeping
+from qb.service.joining import RegistrationTokens
+from qb.service.keys import Keys as KeyService
+from qb.service.node_admin import NodeAdmin
 from qb.service.output import Output
 from qb.service.reports import Reports
 from qb.service.scheduler import Scheduler
@@ -33,7 +41,7 @@ from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters
 
 
-async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background]]:
+async def open_routes(core: Core, audit: Audit) -> tuple[dict[str, Responder], list[Background]]:
     """What answers each served row of qb.contract.routes, and what runs beside it; `add_routes` puts the guards up.
 
     The registry of nodes is read first, since the services share it.
@@ -46,10 +54,11 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
     files, collection = Files(core, registry, blobs), Collection(core, blobs)
     artifacts = Artifacts(ArtifactService(core, registry, blobs))
     output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core, registry))
-    health, node, task = HealthResource(core), Nodes(fleet), Tasks(task_service)
+    health, node, task = HealthResource(core), Nodes(fleet, NodeAdmin(core, registry, waiters)), Tasks(task_service)
     metrics = MetricsResource(await Scraper.open(core, waiters), metrics_key(core.settings.operations.metrics_key_file))
     docs = Documentation()
     group, schedule = Groups(GroupService(core, waiters)), Schedules(ScheduleService(core))
+    key, token = Keys(KeyService(core)), Tokens(RegistrationTokens(core))
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
         "heartbeat": Heartbeats(fleet).on_post,
@@ -81,8 +90,21 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         "list_nodes": node.on_get,
         "create_node": node.on_post,
         "show_node": node.on_get_one,
+        "change_node": node.on_patch_one,
+        "remove_node": node.on_delete_one,
+        "rotate_node_key": node.on_post_rotate,
         "drain_node": node.on_post_drain,
         "resume_node": node.on_post_resume,
+        "create_key": key.on_post,
+        "list_keys": key.on_get,
+        "audit_keys": AuditLog(audit).on_get,
+        "show_key": key.on_get_one,
+        "remove_key": key.on_delete_one,
+        "rotate_key": key.on_post_rotate,
+        "revoke_key": key.on_post_revoke,
+        "create_token": token.on_post,
+        "list_tokens": token.on_get,
+        "remove_token": token.on_delete_one,
         "health": health.on_get,
         "healthz": health.on_get,
         "readyz": ReadyResource(core).on_get,
@@ -100,7 +122,8 @@ async def open_routes(core: Core) -> tuple[dict[str, Responder], list[Background
         await core.stopping.wait()
         waiters.end_all()
 
-    return served, [Scheduler(core, registry, waiters).run, collection.run, end_polls]
+    housekeeping = Housekeeping(core, audit)
+    return served, [Scheduler(core, registry, waiters).run, collection.run, housekeeping.run, end_polls]
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:
@@ -108,8 +131,10 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:
     app = Api()
 
     async def ready(core: Core) -> list[Background]:
-        served, background = await open_routes(core)
-        add_routes(app, served, core.credentials, keyless_reports=core.settings.keyless_reports)
+        audit = Audit(core)
+        served, background = await open_routes(core, audit)
+        proxies = networks(settings.trusted_proxies)
+        add_routes(app, served, Door(core.credentials, Gate(core), audit, proxies, settings.keyless_reports))
         return background
 
     app.lifespan = Lifespan(settings, clock, ready)

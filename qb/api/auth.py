@@ -5,66 +5,74 @@ but the caller's kind.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from falcon.asgi import App, Request, Response
 
+from qb.api.addresses import Network, client_address
 from qb.api.errors import request_id
 from qb.api.inputs import reader
 from qb.contract.routes import BY_NAME, Caller, Route
-from qb.domain.errors import Forbidden, QuarterbackError, Unauthenticated
+from qb.domain.errors import Forbidden, QuarterbackError, RegistrationOff, Unauthenticated
+from qb.service.audit import Actor, Audit
 from qb.service.credentials import NOBODY, Credentials, Identity
+from qb.service.gate import Gate, check_caller
 
 Responder = Callable[..., Awaitable[None]]
-
-REPLACED_KEY_MAY = frozenset({"report_status", "report_session", "report_output", "put_artifact"})
-"""What a node's replaced key is still good for: the surviving container carries it."""
-
-_KINDS = {
-    Caller.ADMIN: "an admin key",
-    Caller.SCOPED: "a scoped API key",
-    Caller.NODE: "a node's key",
-    Caller.AGENT: "a task token",
-    Caller.REGISTRATION: "a registration token",
-}
+_REFUSALS = (Unauthenticated, Forbidden, RegistrationOff)
 
 
 class UndeclaredRoute(QuarterbackError):
     """A responder is to be served under a name that the route table does not know."""
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What every guard works with. X-Forwarded-For is believed from `proxies` only.
+
+    With `keyless_reports`, /status and /logs also take requests without any credential.
+    """
+
+    credentials: Credentials
+    gate: Gate
+    audit: Audit
+    proxies: tuple[Network, ...] = ()
+    keyless_reports: bool = False
+
+    def refused(self, route: Route, req: Request, error: QuarterbackError, identity: Identity | None) -> None:
+        """Tell the audit log of a credential that was refused; none at all is nothing to tell."""
+        sent = req.get_header("X-Registration-Token") if Caller.REGISTRATION in route.callers else None
+        sent = sent or req.get_header("X-API-Key")
+        if sent:
+            self.audit.refused(route, sent, client_address(req, self.proxies), error, identity)
+
+
 class _Guarded:
     """One path's responders, each behind its guard; falcon finds them by name."""
 
 
-def add_routes(
-    app: App[Request, Response],
-    responders: Mapping[str, Responder],
-    credentials: Credentials,
-    *,
-    keyless_reports: bool = False,
-) -> None:
-    """Serve `responders` (route name -> responder). Raises UndeclaredRoute for what the table does not know.
-
-    With `keyless_reports`, /status and /logs also take requests without any credential.
-    """
+def add_routes(app: App[Request, Response], responders: Mapping[str, Responder], door: Door) -> None:
+    """Serve `responders` (route name -> responder). Raises UndeclaredRoute for what the table does not know."""
     paths: dict[str, _Guarded] = {}
     for name, responder in responders.items():
         route = BY_NAME.get(name)
         if route is None:
             raise UndeclaredRoute(f"the route {name!r} has no row in qb.contract.routes: declare its callers")
-        guard = _guard(route, responder, credentials, keyless=keyless_reports)
+        guard = _guard(route, responder, door)
         setattr(paths.setdefault(route.path, _Guarded()), f"on_{route.method.lower()}", guard)
     for path, guarded in paths.items():
         app.add_route(path, guarded)
 
 
-def _guard(route: Route, responder: Responder, credentials: Credentials, *, keyless: bool) -> Responder:
+def _guard(route: Route, responder: Responder, door: Door) -> Responder:
     if Caller.ANYONE in route.callers:
         return _open(route, responder)
-    if keyless and route.name in ("report_status", "report_session"):
-        return _keyless(route, responder, credentials)
-    return _closed(route, responder, credentials)
+    if Caller.SCOPED in route.callers and route.scope is None:
+        raise UndeclaredRoute(f"the route {route.name!r} takes scoped keys: declare the scope that they need")
+    if door.keyless_reports and route.name in ("report_status", "report_session"):
+        return _keyless(route, responder, door)
+    return _closed(route, responder, door)
 
 
 def _open(route: Route, responder: Responder) -> Responder:
@@ -80,17 +88,28 @@ def _open(route: Route, responder: Responder) -> Responder:
     return respond
 
 
-def _closed(route: Route, responder: Responder, credentials: Credentials) -> Responder:
-    callers, identify, check = route.callers, credentials.identify, _check
+def _closed(route: Route, responder: Responder, door: Door) -> Responder:
+    callers, identify, gate, proxies = route.callers, door.credentials.identify, door.gate, door.proxies
     joining, read = Caller.REGISTRATION in callers, reader(route)
 
     async def respond(req: Request, resp: Response, **params: Any) -> None:
         resp.set_header("X-Request-ID", request_id(req))
-        token = req.get_header("X-Registration-Token") if joining else None
-        identity = identify(req.get_header("X-API-Key"), token)
-        if identity.caller not in callers or not identity.current:
-            check(route, identity)
+        identity = None
+        try:
+            token = req.get_header("X-Registration-Token") if joining else None
+            identity = identify(req.get_header("X-API-Key"), token)
+            if identity.caller not in callers or not identity.current or identity.caller is Caller.SCOPED:
+                check_caller(route, identity)
+        except _REFUSALS as error:
+            door.refused(route, req, error, identity)
+            raise
         req.context.identity = identity
+        if identity.key_id is not None:
+            # An operator or an external system; nodes and agents, who call most, need none of this.
+            gate.count(identity)
+            req.context.actor = Actor(identity, client_address(req, proxies))
+            if identity.caller is Caller.SCOPED and "task_id" in params:
+                await gate.check_own(identity, params["task_id"])
         if read is not None:
             read(req)
         await responder(req, resp, **params)
@@ -98,19 +117,11 @@ def _closed(route: Route, responder: Responder, credentials: Credentials) -> Res
     return respond
 
 
-def _keyless(route: Route, responder: Responder, credentials: Credentials) -> Responder:
-    closed, anonymous = _closed(route, responder, credentials), _open(route, responder)
+def _keyless(route: Route, responder: Responder, door: Door) -> Responder:
+    closed, anonymous = _closed(route, responder, door), _open(route, responder)
 
     async def respond(req: Request, resp: Response, **params: Any) -> None:
         guarded = closed if req.get_header("X-API-Key") else anonymous
         await guarded(req, resp, **params)
 
     return respond
-
-
-def _check(route: Route, identity: Identity) -> None:
-    if identity.caller not in route.callers:
-        wanted = " or ".join(_KINDS[kind] for kind in sorted(route.callers))
-        raise Forbidden(f"{_KINDS[identity.caller]} may not do this: it takes {wanted}")
-    if not identity.current and route.name not in REPLACED_KEY_MAY:
-        raise Unauthenticated("this node has registered again since: its older key may only report")

@@ -67,8 +67,11 @@ class Lifespan:
         applied = migrate(self._settings.database)
         if applied:
             log.info("schema brought up to date", migrations=applied)
+        credentials = Credentials.load(self._settings.data_dir, self._clock)
         writer = Writer(self._settings.database)
         owned.callback(writer.close)
+        keys = Writer(self._settings.keys, secure_delete=True)
+        owned.callback(keys.close)
         readers = Readers(self._settings.database)
         owned.callback(readers.close)
         return Core(
@@ -76,9 +79,10 @@ class Lifespan:
             clock=self._clock,
             writer=writer,
             readers=readers,
-            credentials=Credentials.load(self._settings.data_dir, self._clock),
+            credentials=credentials,
             hub=Hub(),
             stopping=asyncio.Event(),
+            keys=keys,
         )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from falcon.asgi import Request, Response
 
 from qb.api.media import read_model, reply, reply_named
-from qb.contract.nodes import Heartbeat, NodeCreate, Register
-from qb.contract.queries import NamePage, Poll
+from qb.contract.nodes import Heartbeat, NodeChange, NodeCreate, Register
+from qb.contract.queries import ChangeHeaders, NamePage, NodeRemoval, NodeRotation, Poll
 from qb.contract.routes import Caller
 from qb.contract.states import NodeState
 from qb.contract.tasks import MAX_POLL_WAIT
@@ -15,6 +15,7 @@ from qb.domain.etags import node_tag
 from qb.service.core import Core
 from qb.service.dispatch import Dispatch, parse_held
 from qb.service.fleet import Fleet
+from qb.service.node_admin import NodeAdmin
 
 
 class Registration:
@@ -87,8 +88,9 @@ class Polling:
 class Nodes:
     """/nodes and /nodes/{node_id}"""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, admin: NodeAdmin) -> None:
         self._fleet = fleet
+        self._admin = admin
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Nodes by name; X-Next-Cursor leads to the next page."""
@@ -97,21 +99,40 @@ class Nodes:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Register a node ahead of its first contact."""
-        reply(resp, await self._fleet.create(await read_model(req, NodeCreate)), 201)
+        reply(resp, await self._admin.create(req.context.actor, await read_model(req, NodeCreate)), 201)
 
     async def on_get_one(self, req: Request, resp: Response, node_id: str) -> None:
         """One node, by id or name; its ETag is that of what operators decide about it."""
-        node = await self._fleet.one(node_id)
-        resp.set_header("ETag", node_tag(node))
-        reply(resp, node)
+        _reply_tagged(resp, await self._fleet.one(node_id))
+
+    async def on_patch_one(self, req: Request, resp: Response, node_id: str) -> None:
+        """Change what the operator decides about a node."""
+        headers: ChangeHeaders = req.context.headers
+        body = await read_model(req, NodeChange)
+        _reply_tagged(resp, await self._admin.change(req.context.actor, node_id, body, if_match=headers.if_match))
+
+    async def on_delete_one(self, req: Request, resp: Response, node_id: str) -> None:
+        """Forget a node."""
+        query: NodeRemoval = req.context.query
+        reply(resp, await self._admin.remove(req.context.actor, node_id, force=query.force))
+
+    async def on_post_rotate(self, req: Request, resp: Response, node_id: str) -> None:
+        """Give a node a new key."""
+        query: NodeRotation = req.context.query
+        reply(resp, await self._admin.rotate(req.context.actor, node_id, grace_hours=query.grace_period_hours))
 
     async def on_post_drain(self, req: Request, resp: Response, node_id: str) -> None:
         """No more tasks."""
-        reply(resp, await self._fleet.set_state(node_id, NodeState.DRAINING))
+        reply(resp, await self._admin.set_state(req.context.actor, node_id, NodeState.DRAINING))
 
     async def on_post_resume(self, req: Request, resp: Response, node_id: str) -> None:
         """Tasks again."""
-        reply(resp, await self._fleet.set_state(node_id, NodeState.ACTIVE))
+        reply(resp, await self._admin.set_state(req.context.actor, node_id, NodeState.ACTIVE))
+
+
+def _reply_tagged(resp: Response, node: dict[str, Any]) -> None:
+    resp.set_header("ETag", node_tag(node))
+    reply(resp, node)
 
 
 class DashboardStats:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import structlog
 from gunicorn.app.base import BaseApplication
 
+from qb.api.addresses import networks
 from qb.api.logs import configure
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.domain.operations import Operations
@@ -57,6 +58,7 @@ class ServeSettings:
     dashboard_url: str | None = None
     crush_server_url: str | None = None
     keyless_reports: bool = False
+    trusted_proxies: tuple[str, ...] = ()
     operations: Operations = field(default_factory=Operations)
     quotas: Quotas = field(default_factory=Quotas)
 
@@ -68,6 +70,7 @@ def serve(settings: ServeSettings) -> None:
     a port in use, Invalid for an address that cannot be.
     """
     configure()
+    networks(settings.trusted_proxies)
     _check(settings.data_dir)
     Lock(settings.data_dir).check(wait=LOCK_PATIENCE)
     sockets = listen(settings.hosts, settings.port)
@@ -195,6 +198,7 @@ class _Gunicorn(BaseApplication):
                 dashboard_url=self._settings.dashboard_url,
                 crush_server_url=self._settings.crush_server_url,
                 keyless_reports=self._settings.keyless_reports,
+                trusted_proxies=self._settings.trusted_proxies,
                 operations=self._settings.operations,
                 quotas=self._settings.quotas,
             )

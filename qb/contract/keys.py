@@ -1,10 +1,10 @@
-"""Credentials on the wire: API keys, registration tokens, and the audit log of what was done with them.
+"""Credentials on the wire: API keys and registration tokens.
 
 A secret is in one reply only, the one that made it; what lists show is its prefix.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -113,18 +113,3 @@ class TokenCreated(Token):
     """Reply to POST /registration-tokens: the token itself, this once."""
 
     token: str
-
-
-class AuditEntry(BaseModel):
-    """One line of the audit log. Refusals of one kind from one address are counted, a line a minute."""
-
-    id: int
-    at: str
-    actor: str
-    actor_id: str | None = None
-    action: str
-    object: str | None = None
-    outcome: str
-    address: str | None = None
-    count: int = 1
-    detail: dict[str, Any] | None = None

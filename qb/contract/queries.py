@@ -19,6 +19,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from qb.contract.audit import Action
+from qb.contract.keys import MAX_GRACE_HOURS
 from qb.contract.states import TaskStatus
 from qb.contract.tasks import MAX_POLL_WAIT
 from qb.contract.text import Id, Name, Text
@@ -106,6 +108,34 @@ class NewestPage(Query):
 
     limit: int = Field(default=PAGE, ge=1, le=MOST)
     cursor: Cursor | None = Field(default=None, description="X-Next-Cursor of the page before")
+
+
+class AuditFilters(NewestPage):
+    """GET /keys/audit."""
+
+    action: Action | None = None
+
+
+class KeyRotation(Query):
+    """POST /keys/{key_id}/rotate."""
+
+    grace_period_hours: Annotated[float, Field(ge=0, le=MAX_GRACE_HOURS, allow_inf_nan=False)] = Field(
+        default=24, description="how long the old secret stays good; 0 ends every former one at once"
+    )
+
+
+class NodeRotation(Query):
+    """POST /nodes/{node_id}/rotate."""
+
+    grace_period_hours: Annotated[float, Field(ge=0, le=MAX_GRACE_HOURS, allow_inf_nan=False)] | None = Field(
+        default=None, description="how long the old key stays good; by default until the node registers again"
+    )
+
+
+class NodeRemoval(Query):
+    """DELETE /nodes/{node_id}."""
+
+    force: bool = Field(default=False, description="though it holds tasks: these end when their leases do")
 
 
 class NamePage(Query):

@@ -9,18 +9,23 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
+from qb.contract.audit import AuditEntry
 from qb.contract.fleet import DashboardStats, Health, Version
-from qb.contract.keys import AuditEntry, Key, KeyCreate, KeyCreated, Scope, Token, TokenCreate, TokenCreated
+from qb.contract.keys import Key, KeyCreate, KeyCreated, Scope, Token, TokenCreate, TokenCreated
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
 from qb.contract.queries import (
     ArtifactPut,
+    AuditFilters,
+    ChangeHeaders,
     CreateHeaders,
     DigestHeaders,
     Download,
     DownloadHeaders,
+    KeyRotation,
     NamePage,
-    NewestPage,
+    NodeRemoval,
+    NodeRotation,
     Poll,
     ReadHeaders,
     RecordPage,
@@ -231,22 +236,32 @@ ROUTES: tuple[Route, ...] = (
     Route("list_nodes", "GET", "/nodes", ADMIN, None, Node, many=True, query=NamePage),
     Route("create_node", "POST", "/nodes", ADMIN, NodeCreate, Registered, status=201),
     Route("show_node", "GET", "/nodes/{node_id}", ADMIN, None, Node, etag=True),
-    Route("change_node", "PATCH", "/nodes/{node_id}", ADMIN, NodeChange, Node, served=False),
-    Route("remove_node", "DELETE", "/nodes/{node_id}", ADMIN, None, Node, served=False),
-    Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, served=False),
+    Route(
+        "change_node",
+        "PATCH",
+        "/nodes/{node_id}",
+        ADMIN,
+        NodeChange,
+        Node,
+        headers=ChangeHeaders,
+        etag=True,
+        also=_codes(412),
+    ),
+    Route("remove_node", "DELETE", "/nodes/{node_id}", ADMIN, None, Node, query=NodeRemoval),
+    Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, query=NodeRotation),
     Route("drain_node", "POST", "/nodes/{node_id}/drain", ADMIN, None, Node),
     Route("resume_node", "POST", "/nodes/{node_id}/resume", ADMIN, None, Node),
     # operators: credentials
-    Route("create_key", "POST", "/keys", ADMIN, KeyCreate, KeyCreated, status=201, served=False),
-    Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True, served=False),
-    Route("audit_keys", "GET", "/keys/audit", ADMIN, None, AuditEntry, many=True, query=NewestPage, served=False),
-    Route("show_key", "GET", "/keys/{key_id}", ADMIN, None, Key, served=False),
-    Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, None, Key, served=False),
-    Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, None, KeyCreated, served=False),
-    Route("revoke_key", "POST", "/keys/{key_id}/revoke", ADMIN, None, Key, served=False),
-    Route("create_token", "POST", "/registration-tokens", ADMIN, TokenCreate, TokenCreated, status=201, served=False),
-    Route("list_tokens", "GET", "/registration-tokens", ADMIN, None, Token, many=True, served=False),
-    Route("remove_token", "DELETE", "/registration-tokens/{token_id}", ADMIN, None, Token, served=False),
+    Route("create_key", "POST", "/keys", ADMIN, KeyCreate, KeyCreated, status=201),
+    Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True),
+    Route("audit_keys", "GET", "/keys/audit", ADMIN, None, AuditEntry, many=True, query=AuditFilters),
+    Route("show_key", "GET", "/keys/{key_id}", ADMIN, None, Key),
+    Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, None, Key),
+    Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, None, KeyCreated, query=KeyRotation),
+    Route("revoke_key", "POST", "/keys/{key_id}/revoke", ADMIN, None, Key),
+    Route("create_token", "POST", "/registration-tokens", ADMIN, TokenCreate, TokenCreated, status=201),
+    Route("list_tokens", "GET", "/registration-tokens", ADMIN, None, Token, many=True),
+    Route("remove_token", "DELETE", "/registration-tokens/{token_id}", ADMIN, None, Token),
     # everyone
     Route("health", "GET", "/health", ANYONE, None, Health),
     Route("healthz", "GET", "/healthz", ANYONE, None, Health),

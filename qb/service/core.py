@@ -23,6 +23,7 @@ class Settings:
     dashboard_url: str | None = None
     crush_server_url: str | None = None
     keyless_reports: bool = False
+    trusted_proxies: tuple[str, ...] = ()
     operations: Operations = field(default_factory=Operations)
     quotas: Quotas = field(default_factory=Quotas)
 
@@ -54,5 +55,8 @@ class Core:
     hub: Hub
     stopping: asyncio.Event
     """Set when the server begins to stop: long polls and streams end at once."""
+
+    keys: Writer
+    """keys.db: hashed credentials, and the environments of tasks."""
 
     metrics: Metrics = field(default_factory=Metrics)

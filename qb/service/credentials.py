@@ -1,23 +1,21 @@
 """Who is calling: API keys, registration tokens, derived node keys and signed task tokens."""
 
 import hashlib
-import hmac
 import secrets
-from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
-from itsdangerous import BadSignature, Signer
-
-from qb.contract.keys import Scope
+from qb.contract.keys import Role, Scope
 from qb.contract.routes import Caller
 from qb.domain.errors import RegistrationOff, Unauthenticated
 from qb.domain.times import Clock, parse
-from qb.store.keys import ApiKey, RegistrationToken, keys, open_keys, tokens
+from qb.service.signing import NODE, TASK, Signing
+from qb.store.keys import ApiKey, FormerSecret, former_secrets, keys, open_keys
+from qb.store.registration_tokens import RegistrationToken, tokens
 
-ADMIN, NODE, TASK, REGISTRATION = "qba_", "qbn_", "qbt_", "qbr_"
+ADMIN, SCOPED, REGISTRATION = "qba_", "qbk_", "qbr_"
 PREFIX_CHARS = 12
 CACHE_LIMIT = 20_000
 """Verified credentials kept at most; one more, and the cache starts afresh."""
@@ -50,8 +48,24 @@ class Identity:
     rate_limit: int | None = None
     max_running: int | None = None
 
+    @property
+    def owner(self) -> str | None:
+        """The key whose tasks alone the caller may know of; None for who may know of all."""
+        return self.key_id if self.caller is Caller.SCOPED else None
+
 
 NOBODY = Identity(Caller.ANYONE)
+Verified = tuple[Identity, datetime | None]
+"""An identity, and until when it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NodeKeys:
+    """A node's newest key, the oldest that is as good, and until when those before the newest are."""
+
+    newest: int
+    oldest: int
+    until: datetime | None = None
 
 
 def new_secret(prefix: str) -> str:
@@ -72,19 +86,22 @@ class Credentials:
         secret: bytes,
         clock: Clock,
         *,
-        api_keys: list[ApiKey] | None = None,
-        registration_tokens: list[RegistrationToken] | None = None,
+        api_keys: Iterable[ApiKey] = (),
+        former: Iterable[FormerSecret] = (),
+        registration_tokens: Iterable[RegistrationToken] = (),
     ) -> None:
-        self._node_secret = hmac.digest(secret, b"node key", "sha256")
-        # Every claim signs one: the key is derived here, once, and not anew for each token.
-        self._signer = Signer(
-            hmac.digest(secret, b"task token", "sha256"), key_derivation="none", digest_method=hashlib.sha256
-        )
+        self._signing = Signing(secret)
         self._clock = clock
-        self._keys = {key.hash: key for key in api_keys or ()}
-        self._tokens = {token.hash: token for token in registration_tokens or ()}
-        self._versions: dict[str, int] = {}
-        self._cache: dict[str, tuple[Identity, datetime | None]] = {}
+        self._keys: dict[str, tuple[ApiKey, datetime | None]] = {}
+        self._tokens: dict[str, RegistrationToken] = {}
+        self._nodes: dict[str, _NodeKeys] = {}
+        self._cache: dict[str, Verified] = {}
+        self._used: set[str] = set()
+        earlier = list(former)
+        for key in api_keys:
+            self.know_key(key, [each for each in earlier if each.key_id == key.id])
+        for token in registration_tokens:
+            self.know_token(token)
 
     @classmethod
     def load(cls, data_dir: Path, clock: Clock) -> "Credentials":
@@ -92,7 +109,7 @@ class Credentials:
         secret = bytes.fromhex((data_dir / "secret").read_text("ascii").strip())
         db = open_keys(data_dir / "keys.db")
         try:
-            return cls(secret, clock, api_keys=keys(db), registration_tokens=tokens(db))
+            return cls(secret, clock, api_keys=keys(db), former=former_secrets(db), registration_tokens=tokens(db))
         finally:
             db.close()
 
@@ -103,80 +120,118 @@ class Credentials:
         """
         if registration_token is not None:
             token = self.registration(registration_token)
+            self._used.add(token.id)
             return Identity(Caller.REGISTRATION, key_id=token.id, name=f"registration {token.prefix}")
         if not api_key:
             raise Unauthenticated("no API key: send one in the X-API-Key header")
         known = self._cache.get(api_key)
-        if known is None:
+        if known is None or (known[1] is not None and self._clock() >= known[1]):
             known = self._verify(api_key)
             if len(self._cache) >= CACHE_LIMIT:
                 self._cache.clear()
             self._cache[api_key] = known
-        identity, expires = known
-        if expires is not None and self._clock() >= expires:
-            raise Unauthenticated(_EXPIRED)
+        identity = known[0]
+        if identity.key_id is not None:
+            self._used.add(identity.key_id)
         return identity
 
-    def _verify(self, credential: str) -> tuple[Identity, datetime | None]:
+    def take_used(self) -> set[str]:
+        """The keys and registration tokens that were used since this was last asked."""
+        used, self._used = self._used, set()
+        return used
+
+    def _verify(self, credential: str) -> Verified:
         if len(credential) > MAX_CREDENTIAL or not credential.isascii():
             raise Unauthenticated(_UNKNOWN)
         if credential.startswith(NODE):
-            return self._node(credential), None
+            return self._node(credential)
         if credential.startswith(TASK):
             return self._task(credential)
-        key = self._keys.get(digest(credential))
-        if key is None:
+        known = self._keys.get(digest(credential))
+        if known is None:
             raise Unauthenticated(_UNKNOWN)
-        identity = Identity(Caller(key.role), key_id=key.id, name=key.name)
-        return identity, parse(key.expires_at) if key.expires_at else None
+        key, until = known
+        if until is not None and self._clock() >= until:
+            raise Unauthenticated(_EXPIRED)
+        return _identity(key), until
+
+    # API keys
+
+    def know_key(self, key: ApiKey, former: Iterable[FormerSecret] = ()) -> None:
+        """Accept the key as it is now, and what it was before for as long as that holds; a revoked one not at all."""
+        self.forget_key(key.id)
+        if key.revoked_at is not None:
+            return
+        expires = parse(key.expires_at) if key.expires_at else None
+        self._keys[key.hash] = key, expires
+        for each in former:
+            until = parse(each.valid_until)
+            self._keys[each.hash] = key, min(until, expires) if expires else until
+
+    def forget_key(self, key_id: str) -> None:
+        """Accept the key no more, from the next request on."""
+        for hashed in [hashed for hashed, (key, _) in self._keys.items() if key.id == key_id]:
+            del self._keys[hashed]
+        self._cache.clear()
+
+    def other_admins(self, key_id: str) -> bool:
+        """Whether an admin key besides this one is good now."""
+        now = self._clock()
+        return any(
+            key.role == Role.ADMIN and key.id != key_id and (until is None or now < until)
+            for key, until in self._keys.values()
+        )
 
     # nodes
 
     def node_key(self, node_id: str, version: int) -> str:
         """The key of a node; derived, so that it need not be stored to be presented to a push node."""
-        mac = hmac.digest(self._node_secret, f"{node_id}\0{version}".encode(), "sha256")
-        return f"{NODE}{node_id.replace('-', '')}_{version}_{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+        return self._signing.node_key(node_id, version)
 
-    def know_node(self, node_id: str, version: int) -> None:
-        """Accept the node's key of this version; older ones may only report from now on."""
-        if self._versions.get(node_id) != version:
-            self._versions[node_id] = version
+    def know_node(self, node_id: str, version: int, *, oldest: int | None = None, until: str | None = None) -> None:
+        """Accept the node's keys from `oldest` (by default this version) on, those before `version` until `until`.
+
+        Still older ones may only report from now on.
+        """
+        keys = _NodeKeys(version, version if oldest is None else oldest, parse(until) if until else None)
+        if self._nodes.get(node_id) != keys:
+            self._nodes[node_id] = keys
             self._cache.clear()
 
     def forget_node(self, node_id: str) -> None:
         """Accept no key of the node any more."""
-        if self._versions.pop(node_id, None) is not None:
+        if self._nodes.pop(node_id, None) is not None:
             self._cache.clear()
 
-    def _node(self, credential: str) -> Identity:
-        try:
-            _, node, number, _ = credential.split("_", 3)
-            node_id, version = str(UUID(node)), int(number)
-        except ValueError as error:
-            raise Unauthenticated(_UNKNOWN) from error
-        genuine = hmac.compare_digest(self.node_key(node_id, version), credential)
-        known = self._versions.get(node_id)
-        if not genuine or known is None:
+    def _node(self, credential: str) -> Verified:
+        found = self._signing.read_node_key(credential)
+        known = self._nodes.get(found[0]) if found else None
+        if found is None or known is None:
             raise Unauthenticated(_UNKNOWN)
+        node_id, version = found
         # A later version than the one known is genuine too: the database was restored from a backup.
-        return Identity(Caller.NODE, node_id, key_version=version, current=version >= known, name=f"node {node_id}")
+        current, until = version >= known.newest, None
+        if not current and version >= known.oldest:
+            current = known.until is None or self._clock() < known.until
+            until = known.until if current else None
+        return Identity(Caller.NODE, node_id, key_version=version, current=current, name=f"node {node_id}"), until
 
     # agents
 
     def task_token(self, task_id: str, attempt: int, *, lifetime: float | None, now: datetime) -> str:
         """A token for the agent of one attempt, good for `lifetime` seconds (None: no end)."""
         expires = None if lifetime is None else int((now + timedelta(seconds=lifetime)).timestamp())
-        return TASK + self._signer.sign(f"{task_id}.{attempt}.{'' if expires is None else expires}").decode()
+        return self._signing.task_token(task_id, attempt, expires)
 
-    def _task(self, credential: str) -> tuple[Identity, datetime | None]:
-        try:
-            payload = self._signer.unsign(credential[len(TASK) :]).decode()
-        except BadSignature as error:
-            raise Unauthenticated("the task token is not genuine: use the one of NODE_API_KEY") from error
-        task_id, attempt, expires = payload.rsplit(".", 2)
-        identity = Identity(Caller.AGENT, task_id=task_id, attempt=int(attempt), name=f"task {task_id}")
-        ends = self._clock().fromtimestamp(int(expires), tz=self._clock().tzinfo) if expires else None
-        return identity, ends
+    def _task(self, credential: str) -> Verified:
+        found = self._signing.read_task_token(credential)
+        if found is None:
+            raise Unauthenticated("the task token is not genuine: use the one of NODE_API_KEY")
+        task_id, attempt, expires = found
+        until = None if expires is None else datetime.fromtimestamp(expires, UTC)
+        if until is not None and self._clock() >= until:
+            raise Unauthenticated("the task token has expired: the task's time is over")
+        return Identity(Caller.AGENT, task_id=task_id, attempt=attempt, name=f"task {task_id}"), until
 
     # joining
 
@@ -184,6 +239,15 @@ class Credentials:
     def registration_on(self) -> bool:
         """Whether any registration token could let a node in."""
         return any(self._valid(token) for token in self._tokens.values())
+
+    def know_token(self, token: RegistrationToken) -> None:
+        """Accept a registration token."""
+        self._tokens[token.hash] = token
+
+    def forget_token(self, token_id: str) -> None:
+        """Accept the registration token no more."""
+        for hashed in [hashed for hashed, token in self._tokens.items() if token.id == token_id]:
+            del self._tokens[hashed]
 
     def registration(self, token: str) -> RegistrationToken:
         """The registration token itself. Raises Unauthenticated, or RegistrationOff when none is valid."""
@@ -202,3 +266,16 @@ class Credentials:
 
     def _valid(self, token: RegistrationToken) -> bool:
         return token.expires_at is None or self._clock() < parse(token.expires_at)
+
+
+def _identity(key: ApiKey) -> Identity:
+    return Identity(
+        Caller(key.role),
+        key_id=key.id,
+        name=key.name,
+        scopes=frozenset(map(Scope, key.scopes)),
+        node_patterns=key.node_patterns,
+        node_tags=key.node_tags,
+        rate_limit=key.rate_limit,
+        max_running=key.max_running,
+    )

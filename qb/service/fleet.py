@@ -1,25 +1,27 @@
 """The registry of nodes: joining, heartbeats, and what the operator decides about a node."""
 
 import sqlite3
-import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from qb.contract.nodes import Heartbeat, NodeCreate, Register
+from qb.contract.nodes import Heartbeat, Register
 from qb.contract.routes import Caller
 from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
 from qb.domain import generations, leases
-from qb.domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from qb.domain.errors import Conflict, Forbidden, Unauthenticated
 from qb.domain.generations import Sign
-from qb.domain.times import after, iso, parse
+from qb.domain.times import after, iso
 from qb.service import legacy
 from qb.service.core import Core
 from qb.service.credentials import Identity
-from qb.service.registry import Member, Registry
+from qb.service.joining import spent
+from qb.service.node_admin import find, fresh
+from qb.service.registry import Member, Registry, member_of
 from qb.service.waiters import Waiters
 from qb.store import claims, doubts, nodes, placements, tasks
+from qb.store.registration_tokens import RegistrationToken
 
 
 async def load(core: Core) -> Registry:
@@ -32,8 +34,8 @@ async def load(core: Core) -> Registry:
         return nodes.every(db)
 
     for row in await core.writer.run(begin):
-        core.credentials.know_node(row["id"], row["key_version"])
-        registry.put(_member(row, now))
+        _know_key(core, row)
+        registry.put(member_of(row, now))
     await core.writer.run(lambda db: legacy.full_terms(db, list(registry.members.values()), now))
     return registry
 
@@ -46,37 +48,37 @@ class Fleet:
         self._registry = registry
         self._waiters = waiters
 
-    async def register(self, identity: Identity, body: Register, token: Any) -> dict[str, Any]:
+    async def register(self, identity: Identity, body: Register, token: RegistrationToken | None) -> dict[str, Any]:
         """Let a machine join, or come back under its name with a new key; returns Registered.
 
-        `token` is the registration token's record (`id`, `name_glob`), None when the node's own key speaks.
-        Raises Forbidden for a name outside the token's glob, and Conflict for a name that another token holds.
+        `token` is the registration token's record, None when the node's own key speaks. Raises Forbidden for a name
+        outside the token's glob or a push address without leave, and Conflict for a name that another token holds.
         """
         name = body.name or body.hostname
         if token is not None and not fnmatchcase(name, token.name_glob):
             raise Forbidden(f"this registration token does not let {name!r} in: its names match {token.name_glob!r}")
         now = self._core.clock()
-        row = await self._core.writer.run(lambda db: self._register(db, identity, body, name, token, now))
-        return self._admit(row, now)
-
-    async def create(self, body: NodeCreate) -> dict[str, Any]:
-        """Register a node ahead of its first contact; returns Registered. Raises Conflict for a name in use."""
-        now = self._core.clock()
 
         def work(db: sqlite3.Connection) -> sqlite3.Row:
-            if nodes.by_name(db, body.name) is not None:
-                raise Conflict(f"a node named {body.name!r} exists: choose another name, or remove that node")
-            values = body.model_dump() | {"hostname": body.name, "os_type": "unknown", "wire": 1, "limits": False}
-            row = nodes.insert(db, _new(now) | values)
-            placements.link_node(db, nodes.traits(row))
-            return row
+            return self._register(db, identity, body, name, token, now)
 
-        return self._admit(await self._core.writer.run(work), now)
+        if token is None or token.max_uses is None:
+            return self._admit(await self._core.writer.run(work), now)
+        known = await self._core.readers.run(lambda db: nodes.by_name(db, name))
+        async with spent(self._core, token, new_name=known is None):
+            return self._admit(await self._core.writer.run(work), now)
 
     def _register(
-        self, db: sqlite3.Connection, identity: Identity, body: Register, name: str, token: Any, now: datetime
+        self,
+        db: sqlite3.Connection,
+        identity: Identity,
+        body: Register,
+        name: str,
+        token: RegistrationToken | None,
+        now: datetime,
     ) -> sqlite3.Row:
         known = nodes.by_name(db, name)
+        _may_push(body, known, token)
         values = body.model_dump(exclude={"name", "tags", "capabilities"}) | {
             "name": name,
             "generation": _generation(known, body),
@@ -89,26 +91,26 @@ class Fleet:
         # Empty or absent tags and capabilities never overwrite the operator's.
         values |= {key: given for key in ("tags", "capabilities") if (given := getattr(body, key))}
         if token is not None:
-            values["token_id"] = token.id
+            values |= {"token_id": token.id, "takeover_allowed": False}
         if known is None:
             if identity.caller is Caller.NODE:
                 raise Forbidden(f"this key is not that of a node named {name!r}: register with a registration token")
-            row = nodes.insert(db, _new(now) | {"tags": {}, "capabilities": []} | values)
+            row = nodes.insert(db, fresh(now) | {"tags": {}, "capabilities": []} | values)
         else:
             _may_return(identity, known, token)
             if known["wire"] < 2:
                 legacy.restarted(db, known, wire=body.wire, now=now)
-            # With its own key it keeps that key: were the reply with a new one lost, it could never come back.
-            newer = 0 if identity.caller is Caller.NODE else 1
-            if newer:
+            if identity.caller is not Caller.NODE:
                 doubts.replace_key(db, known["id"], known["key_version"], now=iso(now))
-            row = nodes.update(db, known["id"], values | {"key_version": known["key_version"] + newer})
+            if "slots" not in body.model_fields_set:
+                del values["slots"]
+            row = nodes.update(db, known["id"], values | _key_after(identity, known))
         placements.link_node(db, nodes.traits(row))
         return row
 
     def _admit(self, row: sqlite3.Row, now: datetime) -> dict[str, Any]:
-        self._core.credentials.know_node(row["id"], row["key_version"])
-        self._registry.put(_member(row, now))
+        _know_key(self._core, row)
+        self._registry.put(member_of(row, now))
         key = self._core.credentials.node_key(row["id"], row["key_version"])
         return nodes.public(row) | {"api_key": key}
 
@@ -160,15 +162,7 @@ class Fleet:
 
     async def one(self, node_id: str) -> dict[str, Any]:
         """One node by id or name. Raises NotFound."""
-        row = await self._core.readers.run(lambda db: nodes.by_id(db, node_id) or nodes.by_name(db, node_id))
-        return nodes.public(_there(row, node_id))
-
-    async def set_state(self, node_id: str, state: NodeState) -> dict[str, Any]:
-        """Drain or resume a node. Raises NotFound."""
-        row = await self._core.writer.run(lambda db: nodes.set_state(db, node_id, state))
-        if state is NodeState.ACTIVE:
-            self._waiters.wake_node(node_id)
-        return nodes.public(_there(row, node_id))
+        return nodes.public(await self._core.readers.run(lambda db: find(db, node_id)))
 
     async def stats(self) -> dict[str, int]:
         """The figures of GET /dashboard/stats; today begins at midnight UTC."""
@@ -204,40 +198,16 @@ def _renewed(
     return cancel
 
 
-def _may_return(identity: Identity, known: sqlite3.Row, token: Any) -> None:
-    if identity.caller is Caller.NODE and identity.node_id != known["id"]:
-        raise Forbidden(f"this key is not that of the node {known['name']!r}: register with its own key")
-    if token is not None and known["token_id"] not in (None, token.id):
-        raise Conflict(
-            f"a node named {known['name']!r} joined with another registration token: use that one, or another name"
-        )
-
-
-def _there(row: sqlite3.Row | None, node_id: str) -> sqlite3.Row:
-    if row is None:
-        raise NotFound(f"no node {node_id}")
-    return row
-
-
-def _new(now: datetime) -> dict[str, Any]:
+def _key_after(identity: Identity, known: sqlite3.Row) -> dict[str, Any]:
+    """Which keys of a node count once it has come back."""
+    if identity.caller is not Caller.NODE:
+        version = known["key_version"] + 1
+        return {"key_version": version, "oldest_key": version, "old_keys_until": None}
+    # With its own key it keeps that key: were the reply with a newer one lost, it could never come back.
     return {
-        "id": str(uuid.uuid4()),
-        "status": NodeStatus.OFFLINE,
-        "state": NodeState.ACTIVE,
-        "key_version": 1,
-        "created_at": iso(now),
-        "slots": 1,
+        "key_version": max(known["key_version"], identity.key_version),
+        "oldest_key": max(known["oldest_key"], min(identity.key_version, known["key_version"])),
     }
-
-
-def _member(row: sqlite3.Row, now: datetime) -> Member:
-    offline = row["status"] == NodeStatus.OFFLINE
-    last_seen = parse(row["last_seen_at"]) if offline and row["last_seen_at"] else now
-    # an older runner runs one container at a time, whatever an admin wrote down for it
-    slots = row["slots"] if row["wire"] >= 2 else 1
-    generation, interval = Generation(row["generation"]), row["poll_interval"]
-    noted = None if offline else now
-    return Member(nodes.traits(row), row["wire"], slots, last_seen, generation, interval, offline=offline, noted=noted)
 
 
 def _generation(known: sqlite3.Row | None, body: Register) -> Generation:
@@ -246,6 +216,31 @@ def _generation(known: sqlite3.Row | None, body: Register) -> Generation:
         return Generation.WIRE2
     before = Generation.OLD if known is None else Generation(known["generation"])
     return generations.learn(before, Sign.REGISTERED_PUSH if body.mode is NodeMode.PUSH else Sign.REGISTERED_PULL)
+
+
+def _know_key(core: Core, row: sqlite3.Row) -> None:
+    core.credentials.know_node(row["id"], row["key_version"], oldest=row["oldest_key"], until=row["old_keys_until"])
+
+
+def _may_return(identity: Identity, known: sqlite3.Row, token: RegistrationToken | None) -> None:
+    if identity.caller is Caller.NODE and identity.node_id != known["id"]:
+        raise Forbidden(f"this key is not that of the node {known['name']!r}: register with its own key")
+    if token is None or known["takeover_allowed"] or known["token_id"] == token.id:
+        return
+    if known["token_id"] is None and known["registered_at"] is None and known["last_seen_at"] is None:
+        return  # the operator has registered it ahead, and this is its first contact
+    raise Conflict(
+        f"a node named {known['name']!r} joined with another registration token: use that one or another name, "
+        "or ask the operator to allow the takeover"
+    )
+
+
+def _may_push(body: Register, known: sqlite3.Row | None, token: RegistrationToken | None) -> None:
+    """The server connects only to where an admin or a token that allows push has said."""
+    if body.mode is NodeMode.PULL or (token is not None and token.allows_push):
+        return
+    if known is None or known["mode"] != NodeMode.PUSH or known["api_endpoint"] != body.api_endpoint:
+        raise Forbidden("mode: pushing to this address was not allowed: register with a token that allows push")
 
 
 def silent(members: Iterable[Member], now: datetime) -> list[Member]:

@@ -1,11 +1,14 @@
 """What the server remembers of each node between requests, so that a poll or a heartbeat asks nothing twice."""
 
+import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from qb.contract.states import Generation
+from qb.contract.states import Generation, NodeStatus
 from qb.domain import leases
 from qb.domain.placement import Traits
+from qb.domain.times import parse
+from qb.store import nodes
 
 NOTE_SECONDS = 5.0
 """The database learns of a node's polls this often: it is for people to read, and the server does not."""
@@ -74,6 +77,17 @@ class Member:
         """Whether the node has been silent for too long."""
         limit = leases.offline_seconds(wire=self.wire, interval=self.interval)
         return (now - self.last_seen).total_seconds() > limit
+
+
+def member_of(row: sqlite3.Row, now: datetime) -> Member:
+    """The node of that row, as the server remembers it from `now` on."""
+    offline = row["status"] == NodeStatus.OFFLINE
+    last_seen = parse(row["last_seen_at"]) if offline and row["last_seen_at"] else now
+    # an older runner runs one container at a time, whatever an admin wrote down for it
+    slots = row["slots"] if row["wire"] >= 2 else 1
+    generation, interval = Generation(row["generation"]), row["poll_interval"]
+    noted = None if offline else now
+    return Member(nodes.traits(row), row["wire"], slots, last_seen, generation, interval, offline=offline, noted=noted)
 
 
 class Registry:

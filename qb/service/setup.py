@@ -13,8 +13,9 @@ from uuid import uuid4
 from qb.domain.errors import Conflict
 from qb.domain.times import iso
 from qb.service.credentials import ADMIN, PREFIX_CHARS, REGISTRATION, digest, new_secret
-from qb.store.keys import ApiKey, RegistrationToken, add_key, add_token, open_keys
+from qb.store.keys import ApiKey, add_key, open_keys
 from qb.store.migrations import migrate
+from qb.store.registration_tokens import RegistrationToken, add_token
 
 # qb.db goes in last: where it is, the directory is complete.
 PARTS = ("blobs", "secret", "keys.db", "qb.db")

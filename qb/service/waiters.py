@@ -71,6 +71,20 @@ class Waiters:
         if waiter is not None:
             waiter.wake()
 
+    def changed(self, traits: Traits) -> None:
+        """A node has other traits now: its poll, if it waits, looks again with them."""
+        waiter = self._by_node.get(traits.node_id)
+        if waiter is not None:
+            waiter.traits = traits
+            waiter.wake()
+
+    def end(self, node_id: str) -> None:
+        """End a node's poll, if it waits: the node is gone."""
+        waiter = self._by_node.get(node_id)
+        if waiter is not None:
+            waiter.superseded = True
+            waiter.wake()
+
     def wake_all(self, targets: list[Target]) -> None:
         """Wake every node that may run a task for any of `targets`: one woken before may have gone."""
         self.news += bool(targets)

@@ -20,8 +20,11 @@ CHECKPOINT_PAGES = 1_000
 _FULL = "database or disk is full"
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open `path`; the caller closes it. Rows can be read by name; transactions are explicit."""
+def connect(path: Path, *, read_only: bool = False, secure_delete: bool = False) -> sqlite3.Connection:
+    """Open `path`; the caller closes it. Rows can be read by name; transactions are explicit.
+
+    With `secure_delete` what is deleted is overwritten.
+    """
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
         f"file:{path}?mode={mode}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
@@ -32,6 +35,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     pragmas.append("query_only = ON" if read_only else f"wal_autocheckpoint = {CHECKPOINT_PAGES}")
     if read_only:
         pragmas.append("wal_autocheckpoint = 0")
+    if secure_delete:
+        pragmas.append("secure_delete = ON")
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
     return connection
@@ -50,14 +55,14 @@ class Job:
 
 
 class Writer:
-    """The only writer of qb.db: drains its queue, one BEGIN IMMEDIATE, every work in turn, one COMMIT.
+    """The only writer of qb.db (another one, of keys.db): drains its queue, one BEGIN IMMEDIATE, all works, one COMMIT.
 
     A reply is given after the fsynced commit. Works that fail are rare and mostly fail before they write, so a
     group runs without savepoints at first, and once more with one for each work when one fails half-way: a work may
     run twice, and must leave nothing behind but rows. Created and closed on the event loop's thread.
     """
 
-    def __init__(self, path: Path, *, queue_limit: int = QUEUE_LIMIT) -> None:
+    def __init__(self, path: Path, *, queue_limit: int = QUEUE_LIMIT, secure_delete: bool = False) -> None:
         self._path = path
         self._limit = queue_limit
         self._queue: deque[Job] = deque()
@@ -69,7 +74,7 @@ class Writer:
         self.jobs = 0
         self.sizes = [0] * (GROUP_LIMIT.bit_length() + 1)
         """Groups by the power of two that their size is below."""
-        self._connection = connect(path)
+        self._connection = connect(path, secure_delete=secure_delete)
         self._thread = threading.Thread(target=self._main, name="qb-writer", daemon=True)
         self._thread.start()
 

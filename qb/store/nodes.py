@@ -21,7 +21,7 @@ UPDATE nodes SET status = ?, current_task_id = ?, load = ?, disk_free = ?, last_
 """
 _SEEN = "UPDATE nodes SET last_seen_at = ?, status = iif(status = 'offline', 'idle', status) WHERE id = ?"
 _OFFLINE = "UPDATE nodes SET status = 'offline' WHERE id = ? AND status != 'offline'"
-_STATE = "UPDATE nodes SET state = ? WHERE id = ? RETURNING *"
+_REMOVE = "DELETE FROM nodes WHERE id = ?"
 _COUNTS = "SELECT status, count(*) FROM nodes GROUP BY status"
 _PRIVATE = frozenset({"key_version", "oldest_key", "old_keys_until", "token_id", "poll_interval"})
 
@@ -87,10 +87,9 @@ def offline(db: sqlite3.Connection, node_ids: Iterable[str]) -> None:
     db.executemany(_OFFLINE, ((node_id,) for node_id in node_ids))
 
 
-def set_state(db: sqlite3.Connection, node_id: str, state: str) -> sqlite3.Row | None:
-    """Set what the operator decided about the node; None when there is no such node."""
-    row: sqlite3.Row | None = db.execute(_STATE, (state, node_id)).fetchone()
-    return row
+def remove(db: sqlite3.Connection, node_id: str) -> None:
+    """Forget the node; the attempts that it ran keep its name."""
+    db.execute(_REMOVE, (node_id,))
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:

@@ -43,6 +43,11 @@ def link_node(db: sqlite3.Connection, node: Traits) -> None:
     db.executemany(_LINK, ((node.node_id, placement_id) for placement_id in served))
 
 
+def unlink_node(db: sqlite3.Connection, node_id: str) -> None:
+    """Link the node to no line any more."""
+    db.execute(_UNLINK_NODE, (node_id,))
+
+
 def waiting(db: sqlite3.Connection) -> list[Target]:
     """The targets of every line in which a task may be claimed."""
     return [Target.from_key(row[0]) for row in db.execute(_WAITING)]

@@ -41,6 +41,8 @@ LEFT JOIN nodes n ON n.id = t.assigned_node_id
 """
 _ONE = _SHOW + "WHERE t.id = ?"
 _PAGE = _SHOW + "WHERE t.seq < :before AND (:status IS NULL OR t.status = :status) ORDER BY t.seq DESC LIMIT :limit"
+_CREATED_BY_KEY = "SELECT created_by_key FROM tasks WHERE id = ?"
+_OVER = "SELECT completed_at IS NOT NULL FROM tasks WHERE id = ?"
 _END_ATTEMPT = """
 UPDATE attempts SET ended_at = ?, outcome = ?, reason = ?, exit_code = ? WHERE task_id = ? AND attempt = ?
 """
@@ -127,6 +129,18 @@ def get(db: sqlite3.Connection, task_id: str) -> sqlite3.Row | None:
     """The hot part of a task, or None."""
     row: sqlite3.Row | None = db.execute(_GET, (task_id,)).fetchone()
     return row
+
+
+def created_by_key(db: sqlite3.Connection, task_id: str) -> str | None:
+    """The id of the key that made the task; None where there is none such."""
+    row = db.execute(_CREATED_BY_KEY, (task_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def over(db: sqlite3.Connection, task_id: str) -> bool | None:
+    """Whether the task has ended; None where there is none such."""
+    row = db.execute(_OVER, (task_id,)).fetchone()
+    return None if row is None else bool(row[0])
 
 
 def show(db: sqlite3.Connection, task_id: str) -> dict[str, Any] | None:

@@ -8,10 +8,12 @@ import pytest
 
 from qb.api.app import open_routes
 from qb.api.asgi import Api
-from qb.api.auth import REPLACED_KEY_MAY, UndeclaredRoute, add_routes
+from qb.api.auth import Door, UndeclaredRoute, add_routes
 from qb.api.health import VersionResource
 from qb.contract.routes import ROUTES, Caller, Route
 from qb.domain.times import utc_now
+from qb.service.audit import Audit
+from qb.service.gate import REPLACED_KEY_MAY, Gate
 from tests.api.conftest import Running
 
 SERVED = [route for route in ROUTES if route.served]
@@ -39,13 +41,14 @@ def credential(running: Running, kind: Caller) -> dict[str, str]:
 
 
 async def test_every_route_that_the_contract_says_is_served_is_served(running: Running) -> None:
-    responders, _ = await open_routes(running.core)
+    responders, _ = await open_routes(running.core, Audit(running.core))
     assert set(responders) == {route.name for route in SERVED}
 
 
 async def test_a_route_without_a_row_cannot_be_added(running: Running) -> None:
+    door = Door(running.core.credentials, Gate(running.core), Audit(running.core))
     with pytest.raises(UndeclaredRoute, match="'secret_door' has no row"):
-        add_routes(Api(), {"secret_door": VersionResource().on_get}, running.core.credentials)
+        add_routes(Api(), {"secret_door": VersionResource().on_get}, door)
 
 
 async def test_every_closed_route_wants_a_credential(running: Running) -> None:

@@ -14,12 +14,14 @@ from qb.contract.routes import Caller
 from qb.contract.states import ReportStatus
 from qb.contract.tasks import GroupCreate, StatusReport, TaskCreate
 from qb.service import fleet
+from qb.service.audit import Actor
 from qb.service.core import Core, Settings
 from qb.service.credentials import Credentials, Identity
 from qb.service.dispatch import Dispatch
 from qb.service.fleet import Fleet
 from qb.service.groups import Groups
 from qb.service.hub import Hub
+from qb.service.node_admin import NodeAdmin
 from qb.service.registry import Registry
 from qb.service.reports import Reports
 from qb.service.scheduler import Scheduler
@@ -31,6 +33,7 @@ from qb.store import events
 from qb.store.database import Readers, Writer
 
 ADMIN = Identity(Caller.ADMIN, name="admin")
+OPERATOR = Actor(ADMIN, "192.0.2.1")
 JOINING = Identity(Caller.REGISTRATION, name="registration")
 
 
@@ -54,6 +57,8 @@ class Token:
 
     id: str = "token-1"
     name_glob: str = "*"
+    allows_push: bool = True
+    max_uses: int | None = None
 
 
 class Poller:
@@ -92,6 +97,7 @@ class Plane:
     scheduler: Scheduler
     groups: Groups
     schedules: Schedules
+    nodes: NodeAdmin
 
     async def node(self, name: str = "box", *, wire: int = 2, token: Any = None, **more: Any) -> str:
         """Register a node; returns its id."""
@@ -168,6 +174,7 @@ async def open_plane(data_dir: Path, clock: HandClock) -> Plane:
         credentials,
         Hub(),
         asyncio.Event(),
+        Writer(settings.keys, secure_delete=True),
     )
     registry, waiters = await fleet.load(core), Waiters()
     return Plane(
@@ -182,6 +189,7 @@ async def open_plane(data_dir: Path, clock: HandClock) -> Plane:
         Scheduler(core, registry, waiters),
         Groups(core, waiters),
         Schedules(core),
+        NodeAdmin(core, registry, waiters),
     )
 
 
@@ -190,6 +198,7 @@ def close_plane(plane: Plane) -> None:
     plane.core.stopping.set()
     plane.core.readers.close()
     plane.core.writer.close()
+    plane.core.keys.close()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from qb.domain.errors import RegistrationOff, Unauthenticated
 from qb.domain.times import iso
 from qb.service import credentials as module
 from qb.service.credentials import Credentials, Identity, digest
-from qb.store.keys import ApiKey, RegistrationToken
+from qb.store.keys import ApiKey
+from qb.store.registration_tokens import RegistrationToken
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NODE = str(uuid4())

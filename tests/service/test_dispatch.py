@@ -11,6 +11,7 @@ import pytest
 from qb.contract.nodes import Held, Register
 from qb.contract.states import NodeState
 from qb.domain.errors import Conflict
+from tests.service.conftest import OPERATOR, Token
 
 
 def held(assignment: dict[str, Any]) -> Held:
@@ -76,11 +77,11 @@ async def test_a_node_takes_no_more_than_its_slots(plane: Any) -> None:
 
 async def test_a_draining_node_claims_nothing_until_resumed(plane: Any) -> None:
     node = await plane.node()
-    await plane.fleet.set_state(node, NodeState.DRAINING)
+    await plane.nodes.set_state(OPERATOR, node, NodeState.DRAINING)
     await plane.task()
     assert await plane.poll(node) is None
     assert (await plane.beat(node))["drain"] is True
-    await plane.fleet.set_state(node, NodeState.ACTIVE)
+    await plane.nodes.set_state(OPERATOR, node, NodeState.ACTIVE)
     assert await plane.poll(node) is not None
 
 
@@ -261,7 +262,7 @@ async def test_a_silent_node_is_shown_offline_and_comes_back_by_speaking(plane: 
 
 async def test_a_name_that_joined_with_another_token_cannot_be_taken_over(plane: Any) -> None:
     await plane.node("box")
-    other = type("Other", (), {"id": "token-2", "name_glob": "*"})()
+    other = Token("token-2")
     with pytest.raises(Conflict):
         await plane.node("box", token=other)
 

@@ -1,0 +1,75 @@
+"""API keys, registration tokens, and the audit log."""
+
+from falcon.asgi import Request, Response
+
+from qb.api.media import read_model, reply, reply_page
+from qb.contract.keys import KeyCreate, TokenCreate
+from qb.contract.queries import LAST_CURSOR, AuditFilters, KeyRotation
+from qb.service.audit import Audit
+from qb.service.joining import RegistrationTokens
+from qb.service.keys import Keys as KeyService
+
+
+class Keys:
+    """/keys and /keys/{key_id}"""
+
+    def __init__(self, service: KeyService) -> None:
+        self._service = service
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Every key, without its secret."""
+        reply(resp, await self._service.every())
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Make a key."""
+        reply(resp, await self._service.create(req.context.actor, await read_model(req, KeyCreate)), 201)
+
+    async def on_get_one(self, req: Request, resp: Response, key_id: str) -> None:
+        """Show a key."""
+        reply(resp, await self._service.one(key_id))
+
+    async def on_delete_one(self, req: Request, resp: Response, key_id: str) -> None:
+        """Remove a key."""
+        reply(resp, await self._service.remove(req.context.actor, key_id))
+
+    async def on_post_rotate(self, req: Request, resp: Response, key_id: str) -> None:
+        """Give a key a new secret."""
+        query: KeyRotation = req.context.query
+        reply(resp, await self._service.rotate(req.context.actor, key_id, grace_hours=query.grace_period_hours))
+
+    async def on_post_revoke(self, req: Request, resp: Response, key_id: str) -> None:
+        """Make a key good for nothing."""
+        reply(resp, await self._service.revoke(req.context.actor, key_id))
+
+
+class Tokens:
+    """/registration-tokens"""
+
+    def __init__(self, service: RegistrationTokens) -> None:
+        self._service = service
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Every token, without its secret."""
+        reply(resp, await self._service.every())
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Make a token."""
+        reply(resp, await self._service.create(req.context.actor, await read_model(req, TokenCreate)), 201)
+
+    async def on_delete_one(self, req: Request, resp: Response, token_id: str) -> None:
+        """Remove a token."""
+        reply(resp, await self._service.remove(req.context.actor, token_id))
+
+
+class AuditLog:
+    """GET /keys/audit"""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Who did what, the newest first; X-Next-Cursor leads to the next page."""
+        query: AuditFilters = req.context.query
+        before = LAST_CURSOR if query.cursor is None else query.cursor
+        page, cursor = await self._audit.page(before=before, limit=query.limit, action=query.action)
+        reply_page(resp, page, None if cursor is None else str(cursor))

@@ -1,0 +1,48 @@
+"""Credentials that are made of the server's secret and never stored: node keys are derived, task tokens signed."""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from uuid import UUID
+
+from itsdangerous import BadSignature, Signer
+
+NODE, TASK = "qbn_", "qbt_"
+
+
+class Signing:
+    """Makes and reads them; what it reads it has proved genuine."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._node_secret = hmac.digest(secret, b"node key", "sha256")
+        # Every claim signs one: the key is derived here, once, and not anew for each token.
+        self._signer = Signer(
+            hmac.digest(secret, b"task token", "sha256"), key_derivation="none", digest_method=hashlib.sha256
+        )
+
+    def node_key(self, node_id: str, version: int) -> str:
+        """The key of a node; derived, so that it need not be stored to be presented to a push node."""
+        mac = hmac.digest(self._node_secret, f"{node_id}\0{version}".encode(), "sha256")
+        return f"{NODE}{node_id.replace('-', '')}_{version}_{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+    def read_node_key(self, credential: str) -> tuple[str, int] | None:
+        """The node's id and the key's version, or None when it is not genuine."""
+        try:
+            _, node, number, _ = credential.split("_", 3)
+            node_id, version = str(UUID(node)), int(number)
+        except ValueError:
+            return None
+        return (node_id, version) if hmac.compare_digest(self.node_key(node_id, version), credential) else None
+
+    def task_token(self, task_id: str, attempt: int, expires: int | None) -> str:
+        """A token for the agent of one attempt, good until `expires` (seconds since 1970; None: no end)."""
+        return TASK + self._signer.sign(f"{task_id}.{attempt}.{'' if expires is None else expires}").decode()
+
+    def read_task_token(self, credential: str) -> tuple[str, int, int | None] | None:
+        """Task, attempt and expiry, or None when it is not genuine."""
+        try:
+            payload = self._signer.unsign(credential[len(TASK) :]).decode()
+        except BadSignature:
+            return None
+        task_id, attempt, expires = payload.rsplit(".", 2)
+        return task_id, int(attempt), int(expires) if expires else None
