@@ -41,11 +41,12 @@ from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters
 
 
-async def open_routes(core: Core, audit: Audit) -> tuple[dict[str, Responder], list[Background]]:
+async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str, Responder], list[Background]]:
     """What answers each served row of qb.contract.routes, and what runs beside it; `add_routes` puts the guards up.
 
     The registry of nodes is read first, since the services share it.
     """
+    audit = audit or Audit(core)
     registry, waiters = await load(core), Waiters()
     fleet = Fleet(core, registry, waiters)
     task_service = TaskService(core, waiters)

@@ -41,7 +41,7 @@ def credential(running: Running, kind: Caller) -> dict[str, str]:
 
 
 async def test_every_route_that_the_contract_says_is_served_is_served(running: Running) -> None:
-    responders, _ = await open_routes(running.core, Audit(running.core))
+    responders, _ = await open_routes(running.core)
     assert set(responders) == {route.name for route in SERVED}
 
 
