@@ -51,6 +51,10 @@ class ControlPlane:
         headers = {"X-API-Key": key} if key else {}
         return httpx2.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=30, **more)
 
+    def push_token(self) -> str:
+        """A registration token with which a node may say where to push to."""
+        return str(self.call("POST", "/registration-tokens", {"allows_push": True}).json()["token"])
+
     def task(self, prompt: str = "work", **more: Any) -> str:
         """Create a task; returns its id."""
         answer = self.call("POST", "/tasks", {"prompt": prompt, **more})

@@ -102,7 +102,8 @@ def test_an_operator_may_say_what_a_node_runs(plane: ControlPlane) -> None:
 
 def test_a_push_node_that_registers_is_generation_b(plane: ControlPlane) -> None:
     with listening(PushB(name="cloud")) as runner:
-        assert runner.register(plane.url, plane.registration_token).status_code == 200
+        assert runner.register(plane.url, plane.registration_token).status_code == 403, "a destination needs leave"
+        assert runner.register(plane.url, plane.push_token()).status_code == 200
         node = plane.node("cloud")
     assert (node["generation"], node["mode"], node["api_endpoint"]) == ("B", "push", runner.endpoint)
 
