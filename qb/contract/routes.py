@@ -24,6 +24,7 @@ from qb.contract.queries import (
     DownloadHeaders,
     KeyRotation,
     NamePage,
+    NewestPage,
     NodeRemoval,
     NodeRotation,
     Poll,
