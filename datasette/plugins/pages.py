@@ -53,7 +53,7 @@ SELECT * FROM (SELECT * FROM task_events WHERE task_id = :task ORDER BY id DESC 
 """
 _EVENT_COUNT = "SELECT count(*) AS events FROM task_events WHERE task_id = :task"
 _OUTPUT = """
-SELECT text FROM task_output WHERE task_id = :task AND attempt = :attempt ORDER BY seq DESC LIMIT :limit
+SELECT text FROM task_output WHERE task_id = :task AND attempt = :attempt ORDER BY id DESC LIMIT :limit
 """
 _FILES = "SELECT name, size FROM task_files WHERE task_id = :task ORDER BY position"
 _ARTIFACTS = "SELECT name, size, checksum, created_at FROM artifacts WHERE task_id = :task ORDER BY name"

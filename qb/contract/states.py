@@ -135,7 +135,8 @@ class Generation(StrEnum):
 
 
 class Stream(StrEnum):
-    """Which of the container's two streams a piece of output came from."""
+    """Which of the container's two streams a piece of output came from; `system` is what we say about it."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
+    SYSTEM = "system"

@@ -75,6 +75,9 @@ class Task(BaseModel):
     crush_url: str | None = None
     cost: float | None = None
     tokens: int | None = None
+    output_dropped: int | None = None
+    """Bytes of output past the quota, which were not kept; None when all was."""
+
     cancel_requested: bool = False
     cancel_requested_at: str | None = None
     created_at: str

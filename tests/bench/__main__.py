@@ -17,6 +17,7 @@ from tests.bench.figures import HEADERS, Bench, Figure
 from tests.bench.idle import idle_nodes
 from tests.bench.launch import submit_to_first_output
 from tests.bench.memory import idle_runner, server_memory
+from tests.bench.output import output
 from tests.bench.throughput import claim_rate, heartbeat_rate
 
 BENCHES: dict[str, Bench] = {
@@ -24,6 +25,7 @@ BENCHES: dict[str, Bench] = {
     "heartbeats": heartbeat_rate,
     "launch": submit_to_first_output,
     "backlog": claim_beside_backlog,
+    "output": output,
     "idle-nodes": idle_nodes,
     "server-memory": server_memory,
     "idle-runner": idle_runner,

@@ -8,7 +8,7 @@ from uuid import uuid4
 from qb.contract.states import TaskStatus
 from qb.domain.placement import Target
 from qb.domain.times import iso
-from qb.store import events, nodes, tasks
+from qb.store import events, nodes, output, tasks
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror=alert(1)> \x1b[31mred\x07 \u202etxt.exe'
 """Markup, terminal sequences and a right-to-left override, as a prompt, a message and a node's tag."""
@@ -127,15 +127,15 @@ def _finished(s: Seeder, berlin: str, cloud: str) -> dict[str, str]:
 
 
 def _returned(s: Seeder, task_id: str) -> None:
-    for seq, text in enumerate(("starting\n", "\x1b[32mreading sales.csv\x1b[0m\n", "<b>1,240 rows</b>\n", "done\n")):
-        s.db.execute(
-            "INSERT INTO task_output (task_id, attempt, seq, stream, at, text) VALUES (?, 1, ?, 'stdout', ?, ?)",
-            (task_id, seq, s.at(7200 - seq), text),
-        )
+    texts = ("starting\n", "\x1b[32mreading sales.csv\x1b[0m\n", "<b>1,240 rows</b>\n", "done\n")
+    lines = [output.Line(seq, "stdout", s.at(7200 - seq), text, len(text)) for seq, text in enumerate(texts, start=1)]
+    output.add(s.db, output.log(s.db, task_id, 1), lines, last_seq=len(lines))
     s.db.execute("INSERT INTO task_files VALUES (?, 'sales.csv', 0, ?, 81920)", (task_id, "1f" * 32))
     s.db.execute("INSERT INTO artifacts VALUES (?, 'report.md', 1, ?, 2310, ?)", (task_id, "ab" * 32, s.at(7098)))
     s.db.execute(
-        "INSERT INTO crush_sessions VALUES (?, 's1', 1, 'Weekly sales', 16000, 2240, 0.0412, 0, 0, 2, 0, ?)",
+        "INSERT INTO crush_sessions (task_id, id, attempt, title, prompt_tokens, completion_tokens, cost, created_at, "
+        "updated_at, message_count, stale, received_at) "
+        "VALUES (?, 's1', 1, 'Weekly sales', 16000, 2240, 0.0412, 0, 0, 2, 0, ?)",
         (task_id, s.at(7090)),
     )
     said = [{"type": "text", "data": {"text": f"Three regions are weak. {HOSTILE}"}}]
