@@ -4,7 +4,7 @@ from falcon.asgi import Request, Response
 
 from qb.api import sse
 from qb.api.media import read_model, reply, reply_page, reply_tagged
-from qb.contract.queries import LAST_CURSOR, ReadHeaders, TaskFilters
+from qb.contract.queries import ReadHeaders
 from qb.contract.tasks import StatusReport, TaskCreate
 from qb.domain.etags import entity_tag
 from qb.service.core import Core
@@ -26,9 +26,7 @@ class Tasks:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List tasks, newest first; X-Next-Cursor leads to the next page."""
-        query: TaskFilters = req.context.query
-        before = LAST_CURSOR if query.cursor is None else query.cursor
-        page, cursor = await self._service.page(status=query.status_filter, before=before, limit=query.limit)
+        page, cursor = await self._service.page(req.context.identity, req.context.query)
         reply_page(resp, page, None if cursor is None else str(cursor))
 
     async def on_get_one(self, req: Request, resp: Response, task_id: str) -> None:

@@ -185,7 +185,7 @@ def _wire(client: QbClient) -> Finding:
 def _key(known: Settings, client: QbClient) -> Finding:
     if not known.api_key:
         return Finding("key", Outcome.FAIL, f"no key for {known.url}", "set QB_API_KEY, or choose a profile")
-    client.tasks(limit="1")
+    client.tasks(limit=1)
     return Finding("key", Outcome.OK, f"{known.api_key[:8]}… is accepted")
 
 

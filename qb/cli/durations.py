@@ -1,7 +1,7 @@
 """Spans of time as people type and read them."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SHAPE = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", re.ASCII)
@@ -16,6 +16,21 @@ def seconds_of(text: str) -> int:
     if not total:
         raise ValueError(f"{text!r} is no duration: write for example 30m, 2h, 90s or 1h30m")
     return total
+
+
+def moment_of(text: str, now: datetime) -> datetime:
+    """The moment that ``2h`` (so long before `now`) or an ISO 8601 time (local, where it has no zone) names.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        return now - timedelta(seconds=seconds_of(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time: write for example 2h, 2026-01-31 or 2026-01-31T08:00Z") from error
 
 
 def span(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """From what a person types to an id: a name, or the first characters of an id."""
 
+import re
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -9,8 +10,8 @@ from qb.client import QbClient
 from qb.contract.nodes import Node
 
 SHORTEST = 4
-RECENT = 1000
-"""A short id is looked for among this many newest tasks."""
+_CANDIDATES = 100
+_HEX = re.compile(r"[0-9a-f-]+")
 
 
 def task_id(client: QbClient, given: str) -> str:
@@ -18,9 +19,10 @@ def task_id(client: QbClient, given: str) -> str:
     if _whole(given):
         return given
     _long_enough("task", given)
-    recent = client.tasks(limit=str(RECENT))
-    found = [task.id for task in recent if task.id.startswith(given.lower())]
-    return _only("task", given, found, f"among the newest {RECENT}; `qb task list` shows them")
+    prefix = given.lower()
+    known = client.tasks(limit=_CANDIDATES, id_prefix=prefix) if _HEX.fullmatch(prefix) else []
+    found = [task.id for task in known if task.id.startswith(prefix)]
+    return _only("task", given, found, "; `qb task list` shows the newest")
 
 
 def node(client: QbClient, given: str) -> Node:

@@ -1,11 +1,12 @@
 """Options that several commands share, and how their text becomes values."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from qb.cli.durations import seconds_of
+from qb.cli.durations import moment_of, seconds_of
 from qb.cli.sizes import bytes_of
 
 
@@ -36,6 +37,14 @@ def byte_count(value: str) -> int:
     """Parser of size options: bytes, or a usage error with an example."""
     try:
         return bytes_of(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def moment(value: str) -> str:
+    """Parser of options that take a time: ISO 8601, or a usage error with an example."""
+    try:
+        return moment_of(value, datetime.now(UTC)).isoformat()
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

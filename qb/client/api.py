@@ -12,6 +12,7 @@ from qb.client.transport import ANSWER_LIMIT, CHUNK, Around, Transport, chunks, 
 from qb.contract.fleet import DashboardStats, Health, Version
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeCreate, Register, Registered
+from qb.contract.queries import MOST
 from qb.contract.tasks import (
     Artifact,
     Assignment,
@@ -137,9 +138,10 @@ class QbClient:
         """Create a task."""
         return self._wire.model(Task, "create_task", body=body)
 
-    def tasks(self, **filters: str) -> list[Task]:
-        """List tasks, newest first (`status_filter`, `limit`)."""
-        return self._wire.models(Task, "list_tasks", params=filters)
+    def tasks(self, *, limit: int = 200, **filters: str | list[str]) -> list[Task]:
+        """At most `limit` tasks, newest first; the filters are those of qb.contract.queries.TaskFilters."""
+        params = {"limit": str(min(limit, MOST)), **filters}
+        return self._wire.pages(Task, "list_tasks", params=params, most=limit)
 
     def task(self, task_id: str) -> Task:
         """Show one task."""
@@ -151,7 +153,7 @@ class QbClient:
 
     def task_events(self, task_id: str) -> list[TaskEvent]:
         """The task's history, oldest first."""
-        return self._wire.models(TaskEvent, "task_events", {"task_id": task_id})
+        return self._wire.pages(TaskEvent, "task_events", {"task_id": task_id})
 
     def follow_events(self, task_id: str, *, after: int = 0) -> Iterator[TaskEvent]:
         """The task's history as it happens, from after the event `after` until the task has ended."""
@@ -168,7 +170,7 @@ class QbClient:
 
     def artifacts(self, task_id: str) -> list[Artifact]:
         """The files that a task left."""
-        return self._wire.models(Artifact, "list_artifacts", {"task_id": task_id})
+        return self._wire.pages(Artifact, "list_artifacts", {"task_id": task_id})
 
     @contextmanager
     def get_artifact(self, task_id: str, name: str) -> Iterator[Iterator[bytes]]:
@@ -195,7 +197,7 @@ class QbClient:
 
     def nodes(self) -> list[Node]:
         """Every registered node."""
-        return self._wire.models(Node, "list_nodes")
+        return self._wire.pages(Node, "list_nodes")
 
     def node(self, node_id: str) -> Node:
         """One node."""

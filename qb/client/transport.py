@@ -64,6 +64,26 @@ class Transport:
     def models(self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any) -> list[_M]:
         return _parsed_many(model, self.json(name, parts, **options))
 
+    def pages(
+        self,
+        model: type[_M],
+        name: str,
+        parts: Mapping[str, str] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        most: int | None = None,
+    ) -> list[_M]:
+        """A list that comes in pages, as a whole, or its first `most` entries."""
+        found: list[_M] = []
+        asked = dict(params or {})
+        while True:
+            with self.stream(name, parts, params=asked) as response:
+                found += _parsed_many(model, _read_json(response, self._limit))
+                cursor = response.headers.get("X-Next-Cursor")
+            if cursor is None or (most is not None and len(found) >= most):
+                return found[:most]
+            asked["cursor"] = cursor
+
     def json(self, name: str, parts: Mapping[str, str] | None = None, **options: Any) -> Any:
         with self.stream(name, parts, **options) as response:
             return _read_json(response, self._limit)

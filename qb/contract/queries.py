@@ -6,6 +6,7 @@ and agents ignore what they do not know: these change slower than the control pl
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import (
@@ -36,14 +37,27 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _pair(value: str) -> str:
-    name, equals, _ = value.partition("=")
+def pair(tag: str) -> tuple[str, str]:
+    """Name and value of ``name=value``. Raises ValueError."""
+    name, equals, value = tag.partition("=")
     if not name or not equals:
         raise ValueError("is no pair: write for example site=acme")
-    return value
+    return name, value
 
 
-Pair = Annotated[Text, BeforeValidator(_pair)]
+def _pair(tag: str) -> str:
+    pair(tag)
+    return tag
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if not 1970 <= moment.year <= 9998:
+        raise ValueError("is no time of this age")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Pair = Annotated[Text, AfterValidator(_pair)]
 """A tag, as ``name=value``."""
 
 IdPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f-]{4,36}$", to_lower=True)]
@@ -85,10 +99,11 @@ class TaskFilters(Query):
     tag: Annotated[list[Pair], BeforeValidator(_listed)] = Field(
         default=[], max_length=16, description="a tag that the task targets, as name=value"
     )
-    key: Name | None = Field(default=None, description="name of the key that made the task")
-    text: Name | None = Field(default=None, description="a part of the prompt or the title, in any case")
-    since: AwareDatetime | None = Field(default=None, description="made at this time or later")
-    until: AwareDatetime | None = Field(default=None, description="made before this time")
+    key: Name | None = Field(default=None, description="id or name of the key that made the task")
+    group: Id | None = Field(default=None, description="id of the group that it was made with")
+    text: Name | None = Field(default=None, description="a part of the prompt or the title; A to Z in any case")
+    since: Moment | None = Field(default=None, description="made at this time or later")
+    until: Moment | None = Field(default=None, description="made before this time")
     id_prefix: IdPrefix | None = Field(default=None, description="first characters of the id")
 
 

@@ -3,8 +3,8 @@
 import sqlite3
 from typing import Any, TypeVar
 
+from qb.contract.queries import LAST_CURSOR, TaskFilters, pair
 from qb.contract.routes import Caller
-from qb.contract.states import TaskStatus
 from qb.contract.tasks import TaskCreate
 from qb.domain.errors import NotFound
 from qb.domain.times import iso
@@ -14,6 +14,7 @@ from qb.service.credentials import Identity
 from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
 from qb.store import tasks
+from qb.store.task_pages import Filters, find
 
 T = TypeVar("T")
 
@@ -51,11 +52,27 @@ class Tasks:
         task = await self._core.readers.run(lambda db: tasks.show(db, task_id))
         return _there(task, task_id)
 
-    async def page(
-        self, *, status: TaskStatus | None, before: int, limit: int
-    ) -> tuple[list[dict[str, Any]], int | None]:
-        """Tasks, newest first, and where the next page begins."""
-        return await self._core.readers.run(lambda db: tasks.page(db, status=status, before=before, limit=limit))
+    async def page(self, identity: Identity, asked: TaskFilters) -> tuple[list[dict[str, Any]], int | None]:
+        """Tasks, newest first, and where the next page begins; a scoped key sees its own."""
+        filters = Filters(
+            status=asked.status_filter,
+            node=asked.node,
+            tags=tuple(pair(each) for each in asked.tag),
+            key=asked.key,
+            group=asked.group,
+            owner=identity.key_id if identity.caller is Caller.SCOPED else None,
+            text=asked.text,
+            since=iso(asked.since) if asked.since else None,
+            until=iso(asked.until) if asked.until else None,
+            id_prefix=asked.id_prefix,
+        )
+        before = LAST_CURSOR if asked.cursor is None else asked.cursor
+
+        def read(db: sqlite3.Connection) -> tuple[list[dict[str, Any]], int | None]:
+            numbers, cursor = find(db, filters, before=before, limit=asked.limit)
+            return tasks.several(db, numbers), cursor
+
+        return await self._core.readers.run(read)
 
     async def cancel(self, task_id: str) -> dict[str, Any]:
         """Ask for the end of a task; idempotent. A pending one ends at once, a live one when its node confirms."""

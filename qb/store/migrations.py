@@ -258,6 +258,13 @@ def m006_output_by_log(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m007_task_lists(db: Database) -> None:
+    """List the tasks of one node, or of one target, without looking at the others."""
+    db.execute("CREATE INDEX tasks_by_node ON tasks (assigned_node_id, seq) WHERE assigned_node_id IS NOT NULL")
+    db.execute("CREATE INDEX tasks_by_placement ON tasks (placement_id, seq)")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

@@ -41,7 +41,7 @@ FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t
 LEFT JOIN nodes n ON n.id = t.assigned_node_id
 """
 _ONE = _SHOW + "WHERE t.id = ?"
-_PAGE = _SHOW + "WHERE t.seq < :before AND (:status IS NULL OR t.status = :status) ORDER BY t.seq DESC LIMIT :limit"
+_SEVERAL = _SHOW + "WHERE t.seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq DESC"  # noqa: S608 - both are constants
 _CREATED_BY_KEY = "SELECT created_by_key FROM tasks WHERE id = ?"
 _OVER = "SELECT completed_at IS NOT NULL FROM tasks WHERE id = ?"
 _END_ATTEMPT = """
@@ -150,12 +150,9 @@ def show(db: sqlite3.Connection, task_id: str) -> dict[str, Any] | None:
     return None if row is None else _public(row)
 
 
-def page(
-    db: sqlite3.Connection, *, status: str | None, before: int, limit: int
-) -> tuple[list[dict[str, Any]], int | None]:
-    """Tasks created before the one numbered `before`, newest first, and where the next page begins."""
-    rows = db.execute(_PAGE, {"status": status, "before": before, "limit": limit}).fetchall()
-    return [_public(row) for row in rows], rows[-1]["seq"] if len(rows) == limit else None
+def several(db: sqlite3.Connection, numbers: list[int]) -> list[dict[str, Any]]:
+    """The tasks of these numbers (`seq`), newest first, in the shape of the contract's Task."""
+    return [_public(row) for row in db.execute(_SEVERAL, (json.dumps(numbers),))]
 
 
 def move(db: sqlite3.Connection, row: sqlite3.Row, to: TaskStatus, *, now: str, **changes: Any) -> sqlite3.Row:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qb.cli.durations import ago, seconds_of, span
+from qb.cli.durations import ago, moment_of, seconds_of, span
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -42,3 +42,17 @@ def test_a_span_has_one_unit(seconds: float, text: str) -> None:
 )
 def test_a_moment_is_told_from_now(moment: str | None, text: str) -> None:
     assert ago(moment, NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [("2h", "2026-01-31T10:00:00+00:00"), ("2026-01-30T08:00Z", "2026-01-30T08:00:00+00:00")],
+)
+def test_a_moment_is_a_time_or_so_long_ago(text: str, moment: str) -> None:
+    assert moment_of(text, NOW) == datetime.fromisoformat(moment)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "999999999d"])
+def test_what_is_no_moment_is_told_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="write for example 2h"):
+        moment_of(text, NOW)

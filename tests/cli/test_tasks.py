@@ -172,7 +172,12 @@ def test_a_short_id_is_found_and_an_ambiguous_one_is_told(qb: Any, connected: An
     ran = qb("task", "show", "3f2a")
     assert ran.code == 2
     assert "ambiguous: 2 tasks" in ran.err
+    assert {seen.query for seen in connected.seen if seen.path == "/tasks"} == {
+        "limit=100&id_prefix=3f2b",
+        "limit=100&id_prefix=3f2a",
+    }
     assert qb("task", "show", "eeee").code == 5
+    assert qb("task", "show", "nope").code == 5
     assert qb("task", "show", "3f2").code == 2
 
 
@@ -190,6 +195,11 @@ def test_list_passes_its_filters_on(qb: Any, connected: Any, make_task: Any) -> 
     connected.answers("GET", "/tasks", [make_task()])
     assert qb("task", "list", "--status", "running", "--limit", "3").code == 0
     assert connected.seen[0].query == "limit=3&status_filter=running"
+    assert qb("task", "list", "--tag", "a=b", "--tag", "c=d", "--text", "x y", "--node", "n", "--key", "k").code == 0
+    assert connected.seen[1].query == "limit=20&node=n&tag=a%3Db&tag=c%3Dd&key=k&text=x+y"
+    assert qb("task", "list", "--since", "2026-01-31T08:00:00Z").code == 0
+    assert connected.seen[2].query.startswith("limit=20&since=2026-01-31T08%3A00%3A00")
+    assert qb("task", "list", "--since", "soon").code == qb("task", "list", "--tag", "site").code == 2
 
 
 def test_logs_keep_the_two_streams_apart_and_page_to_the_end(qb: Any, connected: Any) -> None:
