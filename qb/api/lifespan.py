@@ -11,6 +11,7 @@ from qb.domain.times import Clock
 from qb.service.core import Core, Settings
 from qb.service.credentials import Credentials
 from qb.service.hub import Hub
+from qb.service.replication import Replicator
 from qb.store.database import Readers, Writer
 from qb.store.lock import Lock
 from qb.store.migrations import migrate
@@ -68,9 +69,14 @@ class Lifespan:
         if applied:
             log.info("schema brought up to date", migrations=applied)
         credentials = Credentials.load(self._settings.data_dir, self._clock)
-        writer = Writer(self._settings.database)
+        replicate = self._settings.operations.replicate
+        if replicate is not None:
+            replicator = Replicator(self._settings.data_dir, replicate)
+            await replicator.start()
+            owned.push_async_callback(replicator.stop)  # after the writer's last commit
+        writer = Writer(self._settings.database, checkpoints=replicate is None)
         owned.callback(writer.close)
-        keys = Writer(self._settings.keys, secure_delete=True)
+        keys = Writer(self._settings.keys, secure_delete=True, checkpoints=replicate is None)
         owned.callback(keys.close)
         readers = Readers(self._settings.database)
         owned.callback(readers.close)

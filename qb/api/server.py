@@ -32,6 +32,9 @@ KEEP_ALIVE = 75
 OLD_WORKER_SECONDS = 4
 """What a stopping worker has for the requests in hand; long polls and streams end at once."""
 
+STOP_SECONDS = 20
+"""What it has in all: then the writes that were accepted, and the replica's last changes, must be done."""
+
 LOCK_PATIENCE = 2.0
 """Seconds for a server that was just killed to be gone."""
 
@@ -175,7 +178,7 @@ class _Gunicorn(BaseApplication):
             "worker_class": "qb.api.worker.Worker",
             "logger_class": "qb.api.logs.GunicornLogger",
             "timeout": 90,
-            "graceful_timeout": OLD_WORKER_SECONDS,
+            "graceful_timeout": STOP_SECONDS,
             "keepalive": KEEP_ALIVE,
             "backlog": BACKLOG,
             "proc_name": "qb",

@@ -43,7 +43,7 @@ def init(
     path = profile_path(os.environ)
     known = read_profiles(path).get(name)
     keep = known is not None and known.url != address and not force
-    with _explained():
+    with explained():
         from qb.service.setup import initialise
 
         made = initialise(data_dir, now=datetime.now(UTC))
@@ -108,6 +108,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="CIDR", help="Private network that webhooks may lead to (repeatable)."),
     ] = None,
+    replicate: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Send every change there with Litestream, as file:///srv/replica."),
+    ] = None,
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="Log every request, not refusals alone.")
     ] = False,
@@ -137,16 +141,22 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a data directory until SIGTERM or Ctrl-C; SIGHUP lets a new worker take over."""
-    with _explained():
+    with explained():
         from qb.domain.destinations import Policy
         from qb.domain.operations import Operations
         from qb.domain.retention import Retention
+        from qb.service import replication
+
+        if replicate is not None:
+            replication.checked_url(replicate)
+            replication.program()
 
         operations = Operations(
             metrics_key_file=metrics_key_file,
             webhook_networks=Policy.of(webhook_network or ()),
             retention=Retention.of(keep or ()),
             log_requests=log_requests,
+            replicate=replicate,
         )
         from qb.api.server import ServeSettings
         from qb.api.server import serve as run
@@ -187,7 +197,7 @@ def check_database(data_dir: Path) -> str:
             raise CliError(f"{data_dir / part} can be read by others", f"chmod 600 {data_dir / part}")
     import sqlite3
 
-    with _explained():
+    with explained():
         from qb.store.database import connect
 
         try:
@@ -205,7 +215,7 @@ def check_database(data_dir: Path) -> str:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     from qb.cli.refusals import BY_CODE
 
     try:

@@ -41,6 +41,7 @@ class Event(StrEnum):
     QUEUE_EXPIRED = "queue_expired"
     DEPENDENCIES_MET = "dependencies_met"
     DEPENDENCY_FAILED = "dependency_failed"
+    ADOPTED = "adopted"
 
 
 class Guard(StrEnum):
@@ -102,6 +103,8 @@ TABLE: tuple[Rule, ...] = (
     _rule(STARTED, Event.VERDICT_MISSING, ERROR, reason=Reason.VERDICT_MISSING),
     _rule(LIVE, Event.RUNNER_RESTARTED, PENDING, guard=Guard.MAY_RETRY),
     _rule(LIVE, Event.RUNNER_RESTARTED, ERROR, guard=Guard.NO_RETRY, reason=Reason.RUNNER_RESTARTED),
+    # after a restore: a node holds a newer attempt than the database knows
+    _rule(LIVE | {PENDING}, Event.ADOPTED, RUNNING),
     # cancel
     _rule(LIVE, Event.CANCEL_REQUESTED, None),
     _rule(LIVE, Event.CANCEL_CONFIRMED, CANCELLED, reason=Reason.CANCELLED_BY_OPERATOR),

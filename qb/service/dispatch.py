@@ -167,6 +167,7 @@ class Dispatch:
             now=moment,
             lease=after(now, term),
             counts_start=member.wire < 2,
+            floor=self._registry.floor,
         )
         if row is None:
             return None, not holds

@@ -10,17 +10,19 @@ from qb.contract.nodes import Heartbeat, Register
 from qb.contract.routes import Caller
 from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
 from qb.domain import generations, leases
+from qb.domain.epochs import SETTLE, floor
 from qb.domain.errors import Conflict, Forbidden, Unauthenticated
 from qb.domain.generations import Sign
 from qb.domain.times import after, iso
 from qb.service import legacy
+from qb.service.adoption import adopt
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.joining import spent
 from qb.service.node_admin import find, fresh
 from qb.service.registry import Member, Registry, member_of
 from qb.service.waiters import Waiters
-from qb.store import claims, doubts, nodes, placements, tasks
+from qb.store import claims, doubts, epochs, nodes, placements, tasks
 from qb.store.registration_tokens import RegistrationToken
 
 
@@ -31,12 +33,14 @@ async def load(core: Core) -> Registry:
 
     def begin(db: sqlite3.Connection) -> list[sqlite3.Row]:
         claims.full_term(db, lease=after(now, leases.LEASE), old_lease=after(now, leases.OLD_LEASE))
+        epochs.open_first(db, now=iso(now), until=after(now, SETTLE))
         return nodes.every(db)
 
     for row in await core.writer.run(begin):
         _know_key(core, row)
         registry.put(member_of(row, now))
     await core.writer.run(lambda db: legacy.full_terms(db, list(registry.members.values()), now))
+    registry.floor = floor(await core.readers.run(epochs.current))
     return registry
 
 
@@ -146,6 +150,11 @@ class Fleet:
         )
         if row is None:
             raise Unauthenticated("this node is not registered any more: register it again")
+        adopted = [
+            each.task_id
+            for each in told
+            if adopt(db, member, each.task_id, each.attempt, floor=self._registry.floor, now=now)
+        ]
         holds = claims.held(db, node_id)
         reply = nodes.public(row)
         reply["drain"] = row["state"] != NodeState.ACTIVE
@@ -153,7 +162,7 @@ class Fleet:
         if member.wire < 2:
             return reply, legacy.heartbeat(db, member, holds, body, now)
         reply["cancel"] = _renewed(db, member, holds, body, now)
-        return reply, []
+        return reply, adopted
 
     async def page(self, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Nodes by name, those after the name `after`, in the shape of Node."""

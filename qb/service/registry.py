@@ -91,10 +91,11 @@ def member_of(row: sqlite3.Row, now: datetime) -> Member:
 
 
 class Registry:
-    """Members by node id."""
+    """Members by node id. Attempts get numbers above `floor` (qb.domain.epochs)."""
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
+        self.floor = 0
 
     def put(self, member: Member) -> None:
         """Remember a new or changed node."""

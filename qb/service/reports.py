@@ -13,6 +13,7 @@ from qb.domain.errors import AlreadyEnded, Invalid, NotFound, QuarterbackError, 
 from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
 from qb.service import legacy, transitions
+from qb.service.adoption import adopt
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Member, Registry
@@ -127,6 +128,9 @@ class Reports:
         self, db: sqlite3.Connection, identity: Identity, body: StatusReport, speaker: _Speaker, now: datetime
     ) -> _Answer:
         task_id = body.task or ""
+        own = self._registry.members.get(identity.node_id or "")
+        if own is not None and body.attempt is not None:
+            adopt(db, own, task_id, body.attempt, floor=self._registry.floor, now=now)
         attempt = attempt_of(db, identity, task_id, body.attempt, now=now)
         if speaker.member is not None:
             legacy.remember(db, speaker.member, speaker.learnt)

@@ -24,8 +24,8 @@ RETURNING id, attempt, timeout_seconds, limited_by, placement_id,
 _CLAIM = (
     """
 UPDATE tasks SET
-    status = 'assigned', claimable = 0, attempt = attempt + 1, starts = starts + :counts_start, deliveries = 1,
-    acknowledged = 0, assigned_node_id = :node_id, assigned_at = :now, lease_expires_at = :lease,
+    status = 'assigned', claimable = 0, attempt = max(attempt, :floor) + 1, starts = starts + :counts_start,
+    deliveries = 1, acknowledged = 0, assigned_node_id = :node_id, assigned_at = :now, lease_expires_at = :lease,
     progress = NULL, message = NULL, agent_status = NULL, exit_code = NULL
 WHERE seq = (
     SELECT head.seq FROM placement_nodes served CROSS JOIN tasks head ON head.seq = (
@@ -80,18 +80,33 @@ def held(db: sqlite3.Connection, node_id: str) -> list[sqlite3.Row]:
 
 
 def claim(
-    db: sqlite3.Connection, *, node_id: str, node_name: str, now: str, lease: str, counts_start: bool
+    db: sqlite3.Connection,
+    *,
+    node_id: str,
+    node_name: str,
+    now: str,
+    lease: str,
+    counts_start: bool,
+    floor: int = 0,
 ) -> sqlite3.Row | None:
-    """Take the first task that the node may run, or None. `counts_start`: the node may start it unasked."""
-    values = {"node_id": node_id, "now": now, "lease": lease, "counts_start": counts_start}
+    """Take the first task that the node may run, or None.
+
+    `counts_start`: the node may start it unasked. The attempt gets a number above `floor` (qb.domain.epochs).
+    """
+    values = {"node_id": node_id, "now": now, "lease": lease, "counts_start": counts_start, "floor": floor}
     rows = db.execute(_CLAIM, values).fetchall()
     if not rows:
         return None
     row: sqlite3.Row = rows[0]
-    db.execute(_ATTEMPT, (row["id"], row["attempt"], node_id, node_name, now))
+    add_attempt(db, row["id"], row["attempt"], node_id=node_id, node_name=node_name, now=now)
     if row["limited_by"] is not None:
         key_limits.taken(db, row["limited_by"], row["placement_id"])
     return row
+
+
+def add_attempt(db: sqlite3.Connection, task_id: str, attempt: int, *, node_id: str, node_name: str, now: str) -> None:
+    """Write down who has which attempt."""
+    db.execute(_ATTEMPT, (task_id, attempt, node_id, node_name, now))
 
 
 def redeliver(db: sqlite3.Connection, task_id: str, attempt: int, *, lease: str) -> sqlite3.Row | None:

@@ -63,10 +63,18 @@ class Writer:
 
     A reply is given after the fsynced commit. Works that fail are rare and mostly fail before they write, so a
     group runs without savepoints at first, and once more with one for each work when one fails half-way: a work may
-    run twice, and must leave nothing behind but rows. Created and closed on the event loop's thread.
+    run twice, and must leave nothing behind but rows. Created and closed on the event loop's thread. `checkpoints`
+    False leaves the write-ahead log to somebody else, who must be the only one.
     """
 
-    def __init__(self, path: Path, *, queue_limit: int = QUEUE_LIMIT, secure_delete: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        secure_delete: bool = False,
+        checkpoints: bool = True,
+    ) -> None:
         self._path = path
         self._limit = queue_limit
         self._queue: deque[Job] = deque()
@@ -80,6 +88,9 @@ class Writer:
         self.sizes = [0] * (GROUP_LIMIT.bit_length() + 1)
         """Groups by the power of two that their size is below."""
         self._connection = connect(path, secure_delete=secure_delete)
+        self._checkpoints = checkpoints
+        if not checkpoints:
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
         self._thread = threading.Thread(target=self._main, name="qb-writer", daemon=True)
         self._thread.start()
 
@@ -117,8 +128,9 @@ class Writer:
         self._closing = True
         self._ready.set()
         self._thread.join(timeout=30)
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self._checkpoints:
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     def _main(self) -> None:

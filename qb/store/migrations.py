@@ -265,6 +265,29 @@ def m007_task_lists(db: Database) -> None:
     db.execute("CREATE INDEX tasks_by_placement ON tasks (placement_id, seq)")
 
 
+_OPERATIONS = (
+    "CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, restored_at TEXT NOT NULL, opened_at TEXT)",
+    "CREATE TABLE retention_marks (kind TEXT PRIMARY KEY, through TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX audit_log_by_time ON audit_log (at)",
+    """CREATE TABLE webhook_deliveries (
+        id INTEGER PRIMARY KEY, webhook_id TEXT NOT NULL, event_id INTEGER NOT NULL, kind TEXT NOT NULL,
+        body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due_at TEXT, done_at TEXT, outcome TEXT,
+        http_status INTEGER, error TEXT, created_at TEXT NOT NULL, UNIQUE (webhook_id, event_id),
+        CHECK ((due_at IS NULL) = (outcome IS NOT NULL)), CHECK ((done_at IS NULL) = (outcome IS NULL))
+    )""",
+    "CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX webhook_deliveries_done ON webhook_deliveries (done_at) WHERE done_at IS NOT NULL",
+    "CREATE TABLE webhook_cursor (one INTEGER PRIMARY KEY CHECK (one = 1), event_id INTEGER NOT NULL)",
+)
+
+
+@schema()
+def m008_epochs_retention_and_webhooks(db: Database) -> None:
+    """What restores, retention and webhooks must remember."""
+    for statement in _OPERATIONS:
+        db.execute(statement)
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

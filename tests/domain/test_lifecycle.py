@@ -17,6 +17,7 @@ MEANINGFUL = {
     Event.DEPENDENCIES_MET: {TaskStatus.PENDING},
     Event.DEPENDENCY_FAILED: {TaskStatus.PENDING},
     Event.CANCEL_REQUESTED: {TaskStatus.PENDING, *LIVE},
+    Event.ADOPTED: {TaskStatus.PENDING, *LIVE},
     Event.REDELIVERED: {TaskStatus.ASSIGNED},
     Event.RELEASED: {TaskStatus.ASSIGNED},
     Event.PUSH_REFUSED: {TaskStatus.ASSIGNED},

@@ -9,7 +9,7 @@ import pytest
 
 from qb.contract.routes import Caller
 from qb.domain.errors import Conflict
-from qb.service import setup
+from qb.service import datadir, setup
 from qb.service.credentials import Credentials
 from qb.service.setup import initialise
 
@@ -69,7 +69,7 @@ def test_a_failure_leaves_nothing_behind(
     place = tmp_path / "qb"
     if existed:
         place.mkdir()
-    monkeypatch.setattr(setup, step, fail)
+    monkeypatch.setattr(datadir if step == "_move" else setup, step, fail)
     with pytest.raises(OSError, match="No space"):
         initialise(place, now=NOW)
     assert list(tmp_path.rglob("*")) == ([place] if existed else [])

@@ -1,0 +1,35 @@
+"""Which restore this database comes from, and the tasks that wait while its nodes are heard."""
+
+import sqlite3
+
+_CURRENT = "SELECT coalesce(max(epoch), 0) FROM epochs"
+_BEGIN = "INSERT INTO epochs (epoch, restored_at) VALUES ((SELECT coalesce(max(epoch), 0) + 1 FROM epochs), ?)"
+_OPEN = "UPDATE epochs SET opened_at = ? WHERE opened_at IS NULL"
+_HOLD = """
+UPDATE tasks SET claimable = 0, available_at = ? WHERE status = 'pending' AND available_at IS NULL AND waits_for = 0
+"""
+_PENDING = "SELECT * FROM tasks WHERE status = 'pending' ORDER BY seq"
+
+
+def current(db: sqlite3.Connection) -> int:
+    """The epoch: how often this database has been restored."""
+    return int(db.execute(_CURRENT).fetchone()[0])
+
+
+def begin(db: sqlite3.Connection, *, now: str) -> int:
+    """Begin a new epoch; returns it."""
+    db.execute(_BEGIN, (now,))
+    return current(db)
+
+
+def open_first(db: sqlite3.Connection, *, now: str, until: str) -> bool:
+    """On the first start of an epoch hold every task back `until` then that nothing else holds; returns whether it was the first."""
+    if not db.execute(_OPEN, (now,)).rowcount:
+        return False
+    db.execute(_HOLD, (until,))
+    return True
+
+
+def pending(db: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Every task that is pending, oldest first."""
+    return db.execute(_PENDING).fetchall()

@@ -1,0 +1,184 @@
+"""After a restore: no attempt's number is given out twice, and what nodes hold is settled by their heartbeats."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qb.contract.nodes import Held
+from qb.contract.states import NodeStatus
+from qb.domain.epochs import SETTLE, STEP
+from qb.domain.errors import NotFound
+from qb.service import backup, restore
+from tests.service.conftest import HandClock, Plane, close_plane, open_plane
+
+
+@pytest.fixture
+def to_yesterday(tmp_path: Path, clock: HandClock) -> Any:
+    """Back up, let `after` happen, lose everything since, restore, start again."""
+
+    async def lose(plane: Plane, after: Any) -> tuple[Plane, Any]:
+        backup.backup(tmp_path / "data", tmp_path / "backup", now=clock())
+        came = await after()
+        close_plane(plane)
+        shutil.rmtree(tmp_path / "data")
+        restore.from_backup(tmp_path / "backup", tmp_path / "data", now=clock())
+        return await open_plane(tmp_path / "data", clock), came
+
+    return lose
+
+
+async def test_what_a_node_was_given_in_the_lost_time_goes_on_there(
+    plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    node, task = await plane.node(), await plane.task(max_attempts=3)
+
+    async def begin() -> int:
+        given = await plane.poll(node)
+        assert given is not None
+        await plane.runner(node, task, "running", attempt=given["attempt"])
+        return int(given["attempt"])
+
+    restored, attempt = await to_yesterday(plane, begin)
+    assert (await restored.show(task))["status"] == "pending"
+    reply = await restored.beat(node, Held(task_id=task, attempt=attempt), status=NodeStatus.BUSY)
+    assert reply["cancel"] == []
+    shown = await restored.show(task)
+    assert (shown["status"], shown["attempt"], shown["assigned_node_id"]) == ("running", attempt, node)
+    assert (await restored.kinds(task))[-1] == "adopted"
+    done = await restored.runner(node, task, "success", attempt=attempt, exit_code=0)
+    assert done["status"] == "success"
+    close_plane(restored)
+
+
+async def test_pending_tasks_wait_for_their_nodes_to_speak_and_get_fresh_numbers(
+    plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    node = await plane.node()
+    await plane.task()
+
+    async def claim() -> int:
+        given = await plane.poll(node)
+        assert given is not None
+        return int(given["attempt"])
+
+    restored, lost = await to_yesterday(plane, claim)
+    assert lost == 1
+    assert await restored.poll(node) is None
+    await restored.scheduler.tick()
+    assert await restored.poll(node) is None
+    clock.turn(SETTLE + 1)
+    await restored.scheduler.tick()
+    given = await restored.poll(node)
+    assert given is not None
+    assert given["attempt"] == STEP + 1
+    fresh = await restored.task()
+    other = await restored.node("other")
+    assert (await restored.poll(other) or {})["task_id"] == fresh, "what is new need not wait"
+    close_plane(restored)
+
+
+async def test_a_second_start_holds_nothing_back(
+    plane: Plane, to_yesterday: Any, clock: HandClock, reopen: Any
+) -> None:
+    node = await plane.node()
+
+    async def nothing() -> None:
+        return None
+
+    restored, _ = await to_yesterday(plane, nothing)
+    task = await restored.task()
+    again = await reopen(restored)
+    assert (await again.poll(node) or {})["task_id"] == task
+    close_plane(again)
+
+
+async def test_a_live_attempt_that_its_node_still_lists_keeps_its_lease_and_another_ends(
+    plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    keeps, lost = await plane.node("keeps"), await plane.node("lost")
+    kept = (await plane.started(keeps))["task_id"]
+    gone = (await plane.started(lost))["task_id"]
+
+    async def nothing() -> None:
+        return None
+
+    restored, _ = await to_yesterday(plane, nothing)
+    for _ in range(6):
+        clock.turn(15)
+        await restored.beat(keeps, Held(task_id=kept, attempt=1))
+        await restored.beat(lost)
+        await restored.scheduler.tick()
+    assert (await restored.show(kept))["status"] == "running"
+    ended = await restored.show(gone)
+    assert (ended["status"], ended["reason"]) == ("error", "lease_expired")
+    close_plane(restored)
+
+
+async def test_a_report_about_an_attempt_of_the_lost_time_counts(
+    plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    node, task = await plane.node(), await plane.task()
+
+    async def begin() -> None:
+        await plane.poll(node)
+
+    restored, _ = await to_yesterday(plane, begin)
+    done = await restored.runner(node, task, "success", attempt=1, exit_code=0)
+    assert (done["status"], done["attempt"]) == ("success", 1)
+    close_plane(restored)
+
+
+async def test_the_newer_of_two_attempts_is_the_authoritative_one(
+    plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    first, second = await plane.node("first"), await plane.node("second")
+    task = (await plane.started(first, max_attempts=3))["task_id"]
+
+    async def again() -> None:
+        await plane.runner(first, task, "error", attempt=1, exit_code=1)
+        await plane.poll(second)
+
+    restored, _ = await to_yesterday(plane, again)
+    await restored.beat(second, Held(task_id=task, attempt=2))
+    shown = await restored.show(task)
+    assert (shown["attempt"], shown["assigned_node_id"]) == (2, second)
+    reply = await restored.beat(first, Held(task_id=task, attempt=1))
+    assert reply["cancel"] == [{"task_id": task, "attempt": 1}]
+    close_plane(restored)
+
+
+async def test_a_task_that_the_database_never_knew_is_dropped(
+    plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    node = await plane.node()
+
+    async def make() -> str:
+        return str((await plane.started(node))["task_id"])
+
+    restored, task = await to_yesterday(plane, make)
+    reply = await restored.beat(node, Held(task_id=task, attempt=1))
+    assert reply["cancel"] == [{"task_id": task, "attempt": 1}]
+    close_plane(restored)
+
+
+async def test_without_a_restore_nobody_can_take_a_task_by_listing_it(plane: Plane) -> None:
+    node, task = await plane.node(), await plane.task()
+    reply = await plane.beat(node, Held(task_id=task, attempt=7))
+    assert reply["cancel"] == [{"task_id": task, "attempt": 7}]
+    with pytest.raises(NotFound):
+        await plane.runner(node, task, "success", attempt=7, exit_code=0)
+    assert (await plane.show(task))["status"] == "pending"
+
+
+async def test_nor_with_a_number_of_the_new_epoch(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
+    node, task = await plane.node(), await plane.task()
+
+    async def nothing() -> None:
+        return None
+
+    restored, _ = await to_yesterday(plane, nothing)
+    await restored.beat(node, Held(task_id=task, attempt=STEP + 1))
+    assert (await restored.show(task))["status"] == "pending"
+    close_plane(restored)
