@@ -55,7 +55,7 @@ def backup(
 @app.command(
     epilog=examples(
         "qb db restore ~/backups/monday.tar --data-dir ~/qb-new",
-        "qb db restore file:///srv/replica --parts ~/backups/monday --data-dir ~/qb-new",
+        "qb db restore file:///srv/qb --parts ~/backups/monday --data-dir ~/qb",
     )
 )
 def restore(
