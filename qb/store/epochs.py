@@ -23,7 +23,7 @@ def begin(db: sqlite3.Connection, *, now: str) -> int:
 
 
 def open_first(db: sqlite3.Connection, *, now: str, until: str) -> bool:
-    """On the first start of an epoch hold every task back `until` then that nothing else holds; returns whether it was the first."""
+    """On the first start of an epoch hold every task back that nothing else holds; returns whether it was the first."""
     if not db.execute(_OPEN, (now,)).rowcount:
         return False
     db.execute(_HOLD, (until,))
