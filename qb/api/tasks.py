@@ -20,9 +20,14 @@ class Tasks:
         self._service = service
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        """Create a task."""
+        """Create a task. With an Idempotency-Key that made it before, answer 200 and the same task."""
         body = await read_model(req, TaskCreate)
-        reply(resp, await self._service.create(req.context.identity, body), 201)
+        identity, headers = req.context.identity, req.context.headers
+        if headers.idempotency_key is None:
+            reply(resp, await self._service.create(identity, body), 201)
+            return
+        task, made = await self._service.create_once(identity, body, headers.idempotency_key)
+        reply(resp, task, 201 if made else 200)
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List tasks, newest first; X-Next-Cursor leads to the next page."""

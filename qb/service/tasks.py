@@ -8,7 +8,7 @@ from qb.contract.routes import Caller
 from qb.contract.tasks import TaskCreate
 from qb.domain.errors import NotFound
 from qb.domain.times import iso
-from qb.service import cancelling, creation, retries
+from qb.service import cancelling, creation, idempotency, retries
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.ripples import Ripples
@@ -30,6 +30,27 @@ class Tasks:
         """Add a task; returns it as Task once it is durable. Raises Invalid, naming what cannot be."""
         draft, now = creation.draft(body, identity, most=self._core.settings.quotas.task), self._core.clock()
         return self._tell(await self._core.writer.run(lambda db: creation.create(db, draft, now)))
+
+    async def create_once(self, identity: Identity, body: TaskCreate, key: str) -> tuple[dict[str, Any], bool]:
+        """As `create`, but once for each `key` of the caller; the task, and whether it was made by this call.
+
+        Raises Conflict when the key came with another body within a day.
+        """
+        draft, now = creation.draft(body, identity, most=self._core.settings.quotas.task), self._core.clock()
+        promise = idempotency.Promise.of(identity, key, body)
+
+        def work(db: sqlite3.Connection) -> tuple[dict[str, Any], creation.Made | None]:
+            known = idempotency.made_before(db, promise, now)
+            if known is not None:
+                return known, None
+            made = creation.create(db, draft, now)
+            idempotency.keep(db, promise, made.task["id"], now)
+            return made.task, made
+
+        task, made = await self._core.writer.run(work)
+        if made is not None:
+            self._tell(made)
+        return task, made is not None
 
     async def retry(self, identity: Identity, task_id: str) -> dict[str, Any]:
         """Make a task like one that ended without success; returns the new Task.

@@ -288,6 +288,16 @@ def m008_epochs_retention_and_webhooks(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m009_idempotency(db: Database) -> None:
+    """Which task a caller's Idempotency-Key has made."""
+    db.execute("""CREATE TABLE idempotency_keys (
+        caller TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, task_id TEXT NOT NULL,
+        created_at TEXT NOT NULL, PRIMARY KEY (caller, key)
+    ) WITHOUT ROWID""")
+    db.execute("CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at)")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)
