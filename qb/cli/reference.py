@@ -48,7 +48,8 @@ def _walk(command: Any, parent: Any, name: str) -> Iterator[tuple[str, str]]:
         command, info_name=name, parent=parent, terminal_width=80, help_option_names=["-h", "--help"]
     )
     yield ctx.command_path, command.get_help(ctx)
-    for child, subcommand in sorted(getattr(command, "commands", {}).items()):
+    shown = {name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden}
+    for child, subcommand in sorted(shown.items()):
         yield from _walk(subcommand, ctx, child)
 
 

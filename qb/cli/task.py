@@ -166,17 +166,18 @@ def wait(
 
     from qb.cli import lookup
     from qb.cli.connection import connected
-    from qb.cli.follow import watch
+    from qb.cli.follow import watch as until_ended
 
     deadline = None if timeout is None else time.monotonic() + timeout
     with connected(ctx) as client:
-        ended = watch(client, lookup.task_id(client, task), None, deadline=deadline)
+        ended = until_ended(client, lookup.task_id(client, task), None, deadline=deadline)
     _shown(ended, output)
     _verdict(ended)
 
 
-@app.command(epilog=examples("qb task follow 3f2a"))
-def follow(
+@app.command("follow", hidden=True, epilog=examples("qb task follow 3f2a"))
+@app.command(epilog=examples("qb task watch 3f2a", "qb task watch 3f2a --timeout 30m -o json"))
+def watch(
     ctx: typer.Context,
     task: TaskId,
     timeout: Annotated[

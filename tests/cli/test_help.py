@@ -16,7 +16,7 @@ PAGES = dict(pages())
 
 def test_every_command_of_the_program_is_walked() -> None:
     wanted = {"init", "serve", "doctor", "version", "up", "demo", "task", "node"}
-    wanted |= {f"task {verb}" for verb in "create list show wait follow cancel logs events artifacts".split()}
+    wanted |= {f"task {verb}" for verb in "create list show wait watch cancel transcript logs events artifacts".split()}
     wanted |= {f"node {verb}" for verb in "list show add drain resume".split()}
     assert {f"qb {name}" for name in wanted} <= set(PAGES)
 
