@@ -36,7 +36,7 @@ class Groups:
 
     async def on_delete_one(self, req: Request, resp: Response, group_id: str) -> None:
         """Cancel every task of a group."""
-        reply(resp, await self._service.cancel(req.context.identity, group_id))
+        reply(resp, await self._service.cancel(req.context.actor, group_id))
 
 
 class Schedules:
@@ -55,7 +55,7 @@ class Schedules:
 
     async def on_delete_one(self, req: Request, resp: Response, task_id: str) -> None:
         """End a schedule; the runs that it made stay."""
-        reply(resp, await self._service.remove(task_id))
+        reply(resp, await self._service.remove(req.context.actor, task_id))
 
 
 class WhyResource:

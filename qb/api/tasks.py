@@ -42,7 +42,7 @@ class Tasks:
 
     async def on_delete_one(self, req: Request, resp: Response, task_id: str) -> None:
         """Cancel a task."""
-        reply(resp, await self._service.cancel(task_id))
+        reply(resp, await self._service.cancel(task_id, req.context.actor))
 
     async def on_post_retry(self, req: Request, resp: Response, task_id: str) -> None:
         """Make a task like one that failed."""

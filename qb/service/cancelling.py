@@ -9,10 +9,10 @@ from qb.service.ripples import Ripples
 from qb.store import tasks
 
 
-def cancel(db: sqlite3.Connection, row: sqlite3.Row, now: str, ripples: Ripples) -> None:
-    """Note the operator's wish; the first time counts, and one that has ended stays as it is."""
+def cancel(db: sqlite3.Connection, row: sqlite3.Row, now: str, ripples: Ripples) -> bool:
+    """Note the operator's wish; the first time counts (True), and one that has ended stays as it is."""
     if TaskStatus(row["status"]).terminal or row["cancel_requested_at"] is not None:
-        return
+        return False
     tasks.request_cancel(db, row["id"], now=now)
     transitions.apply(
         db,
@@ -23,3 +23,4 @@ def cancel(db: sqlite3.Connection, row: sqlite3.Row, now: str, ripples: Ripples)
         message="cancelled by the operator" if row["status"] == TaskStatus.PENDING else None,
         ripples=ripples,
     )
+    return True

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from qb.contract.keys import Scope
 from qb.contract.routes import Caller
 from qb.contract.scheduling import OnFailure
 from qb.contract.states import Reporter, TaskStatus
 from qb.contract.tasks import TaskCreate
-from qb.domain.errors import Invalid
+from qb.domain.errors import Forbidden, Invalid
 from qb.domain.lifecycle import Event
-from qb.domain.placement import Target
+from qb.domain.placement import Target, matches
 from qb.domain.recurrence import Recurrence
 from qb.domain.times import after, iso
 from qb.service import files, transitions
@@ -24,13 +25,17 @@ from qb.store.files import StoredFile, add_task_files
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A task that was asked for, as far as it can be checked without the database. `most`: bytes of all its files."""
+    """A task that was asked for, as far as it can be checked without the database. `most`: bytes of all its files.
+
+    The values of its environment are kept under `env_id`.
+    """
 
     body: TaskCreate
     target: Target
     identity: Identity
     recurrence: Recurrence | None
     most: int
+    env_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,7 @@ class Made:
 
 def draft(body: TaskCreate, identity: Identity, *, most: int) -> Draft:
     """Check what is asked for. Raises Invalid, naming the field."""
-    if body.env:
-        raise Invalid("env: not supported by this release; leave it out")
+    _check_scopes(body, identity)
     target = Target.of(
         node_id=body.target_node_id,
         node_name=body.target_node_name,
@@ -52,12 +56,13 @@ def draft(body: TaskCreate, identity: Identity, *, most: int) -> Draft:
         capabilities=body.capabilities,
         needs_limits=body.limits is not None,
     ).narrowed(within=identity.node_patterns, tags=dict(identity.node_tags))
-    return Draft(body, target, identity, _recurrence(body), most)
+    env_id = str(uuid.uuid4()) if body.env else None
+    return Draft(body, target, identity, _recurrence(body), most, env_id)
 
 
 def create(db: sqlite3.Connection, asked: Draft, now: datetime) -> Made:
     """Add the task; a recurring one becomes a schedule. Raises Invalid, naming what cannot be."""
-    if asked.target.node_id is not None and nodes.by_id(db, asked.target.node_id) is None:
+    if asked.target.node_id is not None and not _known(db, asked.target, asked.target.node_id, asked.identity):
         raise Invalid(f"target_node_id: no node {asked.target.node_id}; `qb node list` shows those there are")
     attached = attachments(db, asked)
     failed, waits_for = _dependencies(db, asked)
@@ -100,6 +105,8 @@ def as_new(asked: Draft, line: int, now: datetime) -> tasks.NewTask:
         title=body.title,
         available_at=iso(later) if later else None,
         image=body.image,
+        env=json.dumps(sorted(body.env)) if body.env else None,
+        env_id=asked.env_id,
         limits=body.limits.model_dump_json(exclude_none=True) if body.limits else None,
         scheduled_for=iso(body.scheduled_for) if body.scheduled_for else None,
         recurrence=body.recurrence,
@@ -147,6 +154,24 @@ def made(db: sqlite3.Connection, task_id: str) -> Made:
     # Of a limited key's tasks another one of the line may have been offered now.
     startable = row["claimable"] or row["limited_by"] is not None
     return Made(task, placements.target_of(db, row["placement_id"]) if startable else None)
+
+
+def _known(db: sqlite3.Connection, target: Target, node_id: str, identity: Identity) -> bool:
+    """Whether the caller may know of the node: a scoped key sees none but those that it may use."""
+    row = nodes.by_id(db, node_id)
+    if row is None or identity.caller is not Caller.SCOPED:
+        return row is not None
+    own = Target.of(tags=dict(identity.node_tags))
+    return matches(replace(own, within=target.within), nodes.traits(row))
+
+
+def _check_scopes(body: TaskCreate, identity: Identity) -> None:
+    """What a container runs, and with which environment, are scopes of their own. Raises Forbidden."""
+    if identity.caller is not Caller.SCOPED:
+        return
+    for field, scope in (("image", Scope.IMAGE), ("env", Scope.ENV)):
+        if getattr(body, field) and scope not in identity.scopes:
+            raise Forbidden(f"{field}: this key lacks the scope {scope}: leave it out, or ask for a key that has it")
 
 
 def _recurrence(body: TaskCreate) -> Recurrence | None:

@@ -16,7 +16,7 @@ from qb.domain import leases
 from qb.domain.errors import Unauthenticated
 from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
-from qb.service import legacy, transitions
+from qb.service import legacy, task_env, transitions
 from qb.service.core import Core
 from qb.service.registry import Member, Registry
 from qb.service.waiters import Waiter, Waiters
@@ -33,6 +33,9 @@ class Line(Protocol):
 
     def is_gone(self) -> bool:
         """Whether it is known by now that the poller has left."""
+
+
+_UNANSWERED = f"delivered {leases.MAX_DELIVERIES} times without an answer: is the node's network dropping replies?"
 
 
 class Dispatch:
@@ -123,6 +126,11 @@ class Dispatch:
         return assignment
 
     async def _hand_over(self, assignment: dict[str, Any], line: Line) -> dict[str, Any] | None:
+        if not await task_env.fill(self._core, assignment):
+            lost = "the values of its environment are gone: create the task anew"
+            await self._core.writer.run(lambda db: self._give_up(db, assignment["task_id"], lost))
+            self._core.hub.publish(assignment["task_id"])
+            return None
         await asyncio.sleep(0)  # let a disconnect that has arrived be noticed
         if line.is_gone():
             await self.release(assignment["task_id"], assignment["attempt"])
@@ -190,13 +198,12 @@ class Dispatch:
                         _note(db, again, member.traits.node_id, Event.REDELIVERED, iso(now))
                         return again
                 else:
-                    self._give_up(db, row["id"])
+                    self._give_up(db, row["id"], _UNANSWERED)
         return None
 
-    def _give_up(self, db: sqlite3.Connection, task_id: str) -> None:
+    def _give_up(self, db: sqlite3.Connection, task_id: str, text: str) -> None:
         row = tasks.get(db, task_id)
         if row is not None:
-            text = f"delivered {leases.MAX_DELIVERIES} times without an answer: is the node's network dropping replies?"
             transitions.apply(db, row, Event.UNDELIVERABLE, now=iso(self._core.clock()), message=text)
 
     def _assignment(self, member: Member, row: sqlite3.Row, now: datetime) -> dict[str, Any]:

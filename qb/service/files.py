@@ -32,7 +32,7 @@ def resolve(db: sqlite3.Connection, filenames: Sequence[str], *, identity: Ident
     """
     found: dict[str, StoredFile] = {}
     for filename in filenames:
-        file = store.upload(db, filename)
+        file = store.upload(db, filename, owner=identity.owner)
         if file is None:
             raise Invalid(f"files: no upload {filename!r}; send it by POST /upload and use the filename it answers")
         if file.name in found:
@@ -91,7 +91,7 @@ class Files:
 
         def work(db: sqlite3.Connection) -> str:
             filename = _unique(db, file.name)
-            store.add_upload(db, filename, file, by=identity.name, now=now)
+            store.add_upload(db, filename, file, by=identity.name, key_id=identity.key_id, now=now)
             return filename
 
         filename = await self._core.writer.run(work)

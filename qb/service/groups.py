@@ -7,14 +7,15 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from qb.contract.routes import Caller
+from qb.contract.audit import Action
 from qb.contract.scheduling import MAX_GROUP
 from qb.contract.states import NodeState
 from qb.contract.tasks import GroupCreate
 from qb.domain.errors import Invalid, NotFound
 from qb.domain.placement import Target, matches
 from qb.domain.times import iso
-from qb.service import cancelling, creation
+from qb.service import audit, cancelling, creation, task_env
+from qb.service.audit import Actor
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.ripples import Ripples
@@ -41,29 +42,32 @@ class Groups:
             group_id = fan_out(db, asked, body.each, now)
             return _there(groups.show(db, group_id, owner=None), group_id)
 
-        made = await self._core.writer.run(work)
+        async with task_env.kept(self._core, asked.env_id, body.env):
+            made = await self._core.writer.run(work)
         self._waiters.wake_all(await self._core.readers.run(placements.waiting))
         return made
 
     async def page(self, identity: Identity, *, before: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
         """Groups, newest first, without their tasks; and where the next page begins."""
-        owner = _owner(identity)
+        owner = identity.owner
         return await self._core.readers.run(lambda db: groups.page(db, before=before, limit=limit, owner=owner))
 
     async def one(self, identity: Identity, group_id: str) -> dict[str, Any]:
         """The group with its tasks. Raises NotFound, for a foreign one too."""
-        owner = _owner(identity)
+        owner = identity.owner
         return _there(await self._core.readers.run(lambda db: groups.show(db, group_id, owner=owner)), group_id)
 
-    async def cancel(self, identity: Identity, group_id: str) -> dict[str, Any]:
+    async def cancel(self, actor: Actor, group_id: str) -> dict[str, Any]:
         """Ask for the end of every task of the group; idempotent. Raises NotFound, for a foreign one too."""
-        now, owner = iso(self._core.clock()), _owner(identity)
+        moment, owner = self._core.clock(), actor.identity.owner
+        now = iso(moment)
 
         def work(db: sqlite3.Connection) -> tuple[dict[str, Any], Ripples]:
             _there(groups.show(db, group_id, owner=owner), group_id)
             ripples = Ripples()
             for row in groups.unended(db, group_id):
-                cancelling.cancel(db, row, now, ripples)
+                if cancelling.cancel(db, row, now, ripples):
+                    audit.note(db, actor, Action.TASK_CANCELLED, row["id"], now=moment, detail={"group": group_id})
                 ripples.changed.append(row["id"])
             return _there(groups.show(db, group_id, owner=owner), group_id), ripples.resolve(db)
 
@@ -98,11 +102,6 @@ def _chosen(db: sqlite3.Connection, target: Target, each: str) -> list[str]:
     if len(chosen) > MAX_GROUP:
         raise Invalid(f"each: {len(chosen)} nodes match {each!r}; at most {MAX_GROUP} fit one group")
     return chosen
-
-
-def _owner(identity: Identity) -> str | None:
-    """The key whose groups the caller may see; None for all."""
-    return identity.key_id if identity.caller is Caller.SCOPED else None
 
 
 def _there(group: dict[str, Any] | None, group_id: str) -> dict[str, Any]:

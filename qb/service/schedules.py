@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from qb.contract.routes import Caller
+from qb.contract.audit import Action
 from qb.contract.scheduling import MissedRuns
 from qb.contract.states import Reporter
 from qb.domain.errors import NotFound
 from qb.domain.recurrence import ON_TIME, Recurrence
 from qb.domain.times import iso, parse
-from qb.service import cancelling, creation
+from qb.service import audit, cancelling, creation
+from qb.service.audit import Actor
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.ripples import Ripples
@@ -28,22 +29,22 @@ class Schedules:
 
     async def every(self, identity: Identity) -> list[dict[str, Any]]:
         """All schedules that the caller may see, the next to run first."""
-        owner = identity.key_id if identity.caller is Caller.SCOPED else None
+        owner = identity.owner
         return await self._core.readers.run(lambda db: schedules.every(db, owner=owner))
 
     async def one(self, schedule_id: str) -> dict[str, Any]:
         """One schedule. Raises NotFound."""
         return _there(await self._core.readers.run(lambda db: schedules.show(db, schedule_id)), schedule_id)
 
-    async def remove(self, schedule_id: str) -> dict[str, Any]:
+    async def remove(self, actor: Actor, schedule_id: str) -> dict[str, Any]:
         """End a schedule, which cancels the task that it was created as; its runs stay. Raises NotFound."""
-        now = iso(self._core.clock())
+        now = self._core.clock()
 
         def work(db: sqlite3.Connection) -> dict[str, Any]:
             found = _there(schedules.show(db, schedule_id), schedule_id)
             row = tasks.get(db, schedule_id)
-            if row is not None:
-                cancelling.cancel(db, row, now, Ripples())
+            if row is not None and cancelling.cancel(db, row, iso(now), Ripples()):
+                audit.note(db, actor, Action.TASK_CANCELLED, schedule_id, now=now, detail={"schedule": True})
             return found | {"next_run_at": None}
 
         removed = await self._core.writer.run(work)

@@ -3,12 +3,14 @@
 import sqlite3
 from typing import Any, TypeVar
 
+from qb.contract.audit import Action
 from qb.contract.queries import LAST_CURSOR, TaskFilters, pair
 from qb.contract.routes import Caller
 from qb.contract.tasks import TaskCreate
 from qb.domain.errors import NotFound
 from qb.domain.times import iso
-from qb.service import cancelling, creation, idempotency, retries
+from qb.service import audit, cancelling, creation, idempotency, retries, task_env
+from qb.service.audit import Actor
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.ripples import Ripples
@@ -29,7 +31,8 @@ class Tasks:
     async def create(self, identity: Identity, body: TaskCreate) -> dict[str, Any]:
         """Add a task; returns it as Task once it is durable. Raises Invalid, naming what cannot be."""
         draft, now = creation.draft(body, identity, most=self._core.settings.quotas.task), self._core.clock()
-        return self._tell(await self._core.writer.run(lambda db: creation.create(db, draft, now)))
+        async with task_env.kept(self._core, draft.env_id, body.env):
+            return self._tell(await self._core.writer.run(lambda db: creation.create(db, draft, now)))
 
     async def create_once(self, identity: Identity, body: TaskCreate, key: str) -> tuple[dict[str, Any], bool]:
         """As `create`, but once for each `key` of the caller; the task, and whether it was made by this call.
@@ -47,7 +50,8 @@ class Tasks:
             idempotency.keep(db, promise, made.task["id"], now)
             return made.task, made
 
-        task, made = await self._core.writer.run(work)
+        async with task_env.kept(self._core, draft.env_id, body.env):
+            task, made = await self._core.writer.run(work)
         if made is not None:
             self._tell(made)
         return task, made is not None
@@ -58,6 +62,7 @@ class Tasks:
         Raises NotFound, and Conflict for a task that has not ended, has succeeded, or is being retried already.
         """
         now = self._core.clock()
+        await task_env.check_kept(self._core, task_id)
         return self._tell(await self._core.writer.run(lambda db: retries.retry(db, identity, task_id, now)))
 
     def _tell(self, made: creation.Made) -> dict[str, Any]:
@@ -81,7 +86,7 @@ class Tasks:
             tags=tuple(pair(each) for each in asked.tag),
             key=asked.key,
             group=asked.group,
-            owner=identity.key_id if identity.caller is Caller.SCOPED else None,
+            owner=identity.owner,
             text=asked.text,
             since=iso(asked.since) if asked.since else None,
             until=iso(asked.until) if asked.until else None,
@@ -95,13 +100,15 @@ class Tasks:
 
         return await self._core.readers.run(read)
 
-    async def cancel(self, task_id: str) -> dict[str, Any]:
+    async def cancel(self, task_id: str, actor: Actor | None = None) -> dict[str, Any]:
         """Ask for the end of a task; idempotent. A pending one ends at once, a live one when its node confirms."""
-        now = iso(self._core.clock())
+        moment = self._core.clock()
+        now = iso(moment)
 
         def work(db: sqlite3.Connection) -> tuple[dict[str, Any], Ripples]:
             ripples = Ripples()
-            cancelling.cancel(db, _there(tasks.get(db, task_id), task_id), now, ripples)
+            if cancelling.cancel(db, _there(tasks.get(db, task_id), task_id), now, ripples) and actor is not None:
+                audit.note(db, actor, Action.TASK_CANCELLED, task_id, now=moment)
             return _there(tasks.show(db, task_id), task_id), ripples.resolve(db)
 
         task, ripples = await self._core.writer.run(work)

@@ -73,6 +73,7 @@ class Waiters:
 
     def changed(self, traits: Traits) -> None:
         """A node has other traits now: its poll, if it waits, looks again with them."""
+        self.news += 1
         waiter = self._by_node.get(traits.node_id)
         if waiter is not None:
             waiter.traits = traits

@@ -16,7 +16,7 @@ _RETURNING = """
 RETURNING id, attempt, timeout_seconds, limited_by, placement_id,
     (SELECT prompt FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS prompt,
     (SELECT image FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS image,
-    (SELECT env FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS env,
+    (SELECT env_id FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS env_id,
     (SELECT limits FROM task_specs WHERE task_id = CAST(tasks.id AS TEXT)) AS limits,
     (SELECT json_group_array(json_array(name, checksum)) FROM
         (SELECT name, checksum FROM task_files WHERE task_id = CAST(tasks.id AS TEXT) ORDER BY position)) AS files
@@ -116,12 +116,15 @@ def redeliver(db: sqlite3.Connection, task_id: str, attempt: int, *, lease: str)
 
 
 def payload(row: sqlite3.Row) -> dict[str, Any]:
-    """The part of an assignment that the task's creator decided, of a row that `claim` or `redeliver` gave."""
+    """The part of an assignment that the task's creator decided, of a row that `claim` or `redeliver` gave.
+
+    Of `env` it holds the id: qb.service.task_env puts the values in.
+    """
     files = json.loads(row["files"])
     return {
         "prompt": row["prompt"],
         "image": row["image"],
-        "env": json.loads(row["env"]) if row["env"] else None,
+        "env": row["env_id"],
         "limits": json.loads(row["limits"]) if row["limits"] else None,
         "files": [name for name, _ in files],
         "file_checksums": [checksum for _, checksum in files],

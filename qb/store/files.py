@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _ADD_UPLOAD = """
-INSERT INTO uploads (filename, original_name, checksum, size, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO uploads (filename, original_name, checksum, size, created_by, created_by_key, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
-_UPLOAD = "SELECT * FROM uploads WHERE filename = ?"
+_UPLOAD = "SELECT * FROM uploads WHERE filename = :filename AND (:owner IS NULL OR created_by_key = :owner)"
 _ADD_FILE = "INSERT INTO task_files (task_id, name, position, checksum, size) VALUES (?, ?, ?, ?, ?)"
 _TASK_FILES = "SELECT name, checksum, size FROM task_files WHERE task_id = ? ORDER BY position"
 _LIVE_FILE = """
@@ -51,14 +52,16 @@ class StoredFile:
     size: int
 
 
-def add_upload(db: sqlite3.Connection, filename: str, file: StoredFile, *, by: str, now: str) -> None:
+def add_upload(
+    db: sqlite3.Connection, filename: str, file: StoredFile, *, by: str, key_id: str | None, now: str
+) -> None:
     """Remember an upload under the name by which tasks will ask for it."""
-    db.execute(_ADD_UPLOAD, (filename, file.name, file.checksum, file.size, by, now))
+    db.execute(_ADD_UPLOAD, (filename, file.name, file.checksum, file.size, by, key_id, now))
 
 
-def upload(db: sqlite3.Connection, filename: str) -> StoredFile | None:
-    """The upload of that name, under its own name, or None."""
-    row = db.execute(_UPLOAD, (filename,)).fetchone()
+def upload(db: sqlite3.Connection, filename: str, *, owner: str | None = None) -> StoredFile | None:
+    """The upload of that name (of the key `owner`), under its own name, or None."""
+    row = db.execute(_UPLOAD, {"filename": filename, "owner": owner}).fetchone()
     return None if row is None else StoredFile(row["original_name"], row["checksum"], row["size"])
 
 

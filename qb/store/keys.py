@@ -85,9 +85,7 @@ def m002_scopes_rotation_and_env(db: Database) -> None:
             hash TEXT PRIMARY KEY, key_id TEXT NOT NULL REFERENCES api_keys(id) ON DELETE CASCADE,
             valid_until TEXT NOT NULL
         ) WITHOUT ROWID""")
-    db.execute(
-        "CREATE TABLE task_env (task_id TEXT PRIMARY KEY, env TEXT NOT NULL, kept_at TEXT NOT NULL) WITHOUT ROWID"
-    )
+    db.execute("CREATE TABLE task_env (id TEXT PRIMARY KEY, env TEXT NOT NULL, kept_at TEXT NOT NULL) WITHOUT ROWID")
 
 
 _COLUMNS = tuple(field.name for field in fields(ApiKey))

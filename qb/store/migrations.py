@@ -298,6 +298,13 @@ def m009_idempotency(db: Database) -> None:
     db.execute("CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at)")
 
 
+@schema()
+def m010_env_by_reference(db: Database) -> None:
+    """Where a task's environment is kept; its names stand in the spec, its values in keys.db."""
+    db.execute("ALTER TABLE task_specs ADD COLUMN env_id TEXT")
+    db.execute("CREATE INDEX task_specs_by_env ON task_specs (env_id) WHERE env_id IS NOT NULL")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

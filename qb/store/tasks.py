@@ -21,9 +21,9 @@ VALUES (:id, (SELECT coalesce(max(seq), 0) + 1 FROM tasks), :title, :placement_i
     :waits_for, :expires_at, :backoff_seconds, :retry_on, :limited_by)
 """
 _INSERT_SPEC = """
-INSERT INTO task_specs (task_id, prompt, image, env, limits, scheduled_for, recurrence, depends_on, on_failure,
+INSERT INTO task_specs (task_id, prompt, image, env, env_id, limits, scheduled_for, recurrence, depends_on, on_failure,
     queue_timeout_seconds)
-VALUES (:id, :prompt, :image, :env, :limits, :scheduled_for, :recurrence, :depends_on, :on_failure,
+VALUES (:id, :prompt, :image, :env, :env_id, :limits, :scheduled_for, :recurrence, :depends_on, :on_failure,
     :queue_timeout_seconds)
 """
 _PATTERN = "SELECT t.*, s.* FROM tasks t JOIN task_specs s ON s.task_id = t.id WHERE t.id = ?"
@@ -43,7 +43,10 @@ LEFT JOIN nodes n ON n.id = t.assigned_node_id
 _ONE = _SHOW + "WHERE t.id = ?"
 _SEVERAL = _SHOW + "WHERE t.seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq DESC"  # noqa: S608 - both are constants
 _CREATED_BY_KEY = "SELECT created_by_key FROM tasks WHERE id = ?"
-_OVER = "SELECT completed_at IS NOT NULL FROM tasks WHERE id = ?"
+_ENV_ID = "SELECT env_id FROM task_specs WHERE task_id = ?"
+_ENV_OVER = """
+SELECT min(t.completed_at IS NOT NULL) FROM task_specs s JOIN tasks t ON t.id = s.task_id WHERE s.env_id = ?
+"""
 _END_ATTEMPT = """
 UPDATE attempts SET ended_at = ?, outcome = ?, reason = ?, exit_code = ? WHERE task_id = ? AND attempt = ?
 """
@@ -84,6 +87,7 @@ class NewTask:
     available_at: str | None = None
     image: str | None = None
     env: str | None = None
+    env_id: str | None = None
     limits: str | None = None
     scheduled_for: str | None = None
     recurrence: str | None = None
@@ -138,10 +142,16 @@ def created_by_key(db: sqlite3.Connection, task_id: str) -> str | None:
     return None if row is None else row[0]
 
 
-def over(db: sqlite3.Connection, task_id: str) -> bool | None:
-    """Whether the task has ended; None where there is none such."""
-    row = db.execute(_OVER, (task_id,)).fetchone()
-    return None if row is None else bool(row[0])
+def env_id(db: sqlite3.Connection, task_id: str) -> str | None:
+    """Under which id keys.db has the task's environment; None when it has none."""
+    row = db.execute(_ENV_ID, (task_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def env_over(db: sqlite3.Connection, env_id: str) -> bool | None:
+    """Whether all tasks with this environment have ended; None where there is no such task."""
+    over = db.execute(_ENV_OVER, (env_id,)).fetchone()[0]
+    return None if over is None else bool(over)
 
 
 def show(db: sqlite3.Connection, task_id: str) -> dict[str, Any] | None:
