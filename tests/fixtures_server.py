@@ -54,8 +54,8 @@ class Server:
         key = self.admin_key if key is None else key
         return httpx2.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=30)
 
-    def start(self) -> None:
-        """Start it, on the port it had before if any, and wait until it answers."""
+    def start(self, until: str = "/readyz") -> None:
+        """Start it, on the port it had before if any, and wait until it answers `until` with 200."""
         command = [str(QB), "serve", "--data-dir", str(self.data_dir), "--port", str(self.port), *self.options]
         env = {**os.environ, "NO_COLOR": "1"}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
@@ -65,7 +65,7 @@ class Server:
         if not listening.wait(START_SECONDS):
             self.kill()
             raise AssertionError(f"the server did not start: {list(self.log)}")
-        self._answers()
+        self._answers(until)
 
     def stop(self) -> int:
         """Stop it with SIGTERM; returns its exit code."""
@@ -99,14 +99,14 @@ class Server:
                     self.port = int(entry["port"])
                     listening.set()
 
-    def _answers(self) -> None:
+    def _answers(self, path: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process is not None
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}: {list(self.log)}")
             try:
-                if httpx2.get(f"{self.url}/readyz", timeout=START_SECONDS).status_code == 200:
+                if httpx2.get(f"{self.url}{path}", timeout=START_SECONDS).status_code == 200:
                     return
             except httpx2.RequestError:
                 time.sleep(0.02)
