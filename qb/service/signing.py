@@ -14,7 +14,8 @@ class Signing:
     """Makes and reads them; what it reads it has proved genuine."""
 
     def __init__(self, secret: bytes) -> None:
-        self._node_secret = hmac.digest(secret, b"node key", "sha256")
+        # Copied for each key: hmac.digest gives up the interpreter's lock, and waits long for it beside a busy writer.
+        self._node_mac = hmac.new(hmac.digest(secret, b"node key", "sha256"), digestmod=hashlib.sha256)
         # Every claim signs one: the key is derived here, once, and not anew for each token.
         self._signer = Signer(
             hmac.digest(secret, b"task token", "sha256"), key_derivation="none", digest_method=hashlib.sha256
@@ -22,8 +23,9 @@ class Signing:
 
     def node_key(self, node_id: str, version: int) -> str:
         """The key of a node; derived, so that it need not be stored to be presented to a push node."""
-        mac = hmac.digest(self._node_secret, f"{node_id}\0{version}".encode(), "sha256")
-        return f"{NODE}{node_id.replace('-', '')}_{version}_{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+        mac = self._node_mac.copy()
+        mac.update(f"{node_id}\0{version}".encode())
+        return f"{NODE}{node_id.replace('-', '')}_{version}_{urlsafe_b64encode(mac.digest()).rstrip(b'=').decode()}"
 
     def read_node_key(self, credential: str) -> tuple[str, int] | None:
         """The node's id and the key's version, or None when it is not genuine."""
