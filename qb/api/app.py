@@ -17,6 +17,9 @@ from qb.api.requests import Requests
 from qb.api.scheduling import Groups, Schedules, WhyResource
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
+from qb.push.dispatcher import Dispatcher
+from qb.push.http import HttpTransport
+from qb.push.policy import NodePolicy
 from qb.service.artifacts import Artifacts as ArtifactService
 from qb.service.audit import Audit
 from qb.service.blobs import Blobs
@@ -48,7 +51,8 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     """
     audit = audit or Audit(core)
     registry, waiters = await load(core), Waiters()
-    fleet = Fleet(core, registry, waiters)
+    fleet, dispatch = Fleet(core, registry, waiters), Dispatch(core, registry, waiters)
+    transport = HttpTransport(NodePolicy(loopback=core.settings.loopback_nodes), core.settings.node_ca_file)
     task_service = TaskService(core, waiters)
     blobs = Blobs(core.settings.blobs, core.settings.quotas)
     blobs.open()
@@ -63,7 +67,7 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
         "heartbeat": Heartbeats(fleet).on_post,
-        "poll": Polling(Dispatch(core, registry, waiters)).on_get,
+        "poll": Polling(dispatch).on_get,
         "report_status": StatusReports(Reports(core, registry, waiters)).on_post,
         "download_file": Downloads(files).on_get,
         "upload": Uploads(files).on_post,
@@ -124,7 +128,9 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
         waiters.end_all()
 
     housekeeping = Housekeeping(core, audit)
-    return served, [Scheduler(core, registry, waiters).run, collection.run, housekeeping.run, end_polls]
+    dispatcher = Dispatcher(core, registry, waiters, dispatch, transport)
+    background = [Scheduler(core, registry, waiters).run, dispatcher.run, collection.run, housekeeping.run, end_polls]
+    return served, background
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:

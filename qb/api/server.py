@@ -62,6 +62,8 @@ class ServeSettings:
     crush_server_url: str | None = None
     keyless_reports: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    node_ca_file: Path | None = None
+    loopback_nodes: bool = False
     operations: Operations = field(default_factory=Operations)
     quotas: Quotas = field(default_factory=Quotas)
 
@@ -202,6 +204,8 @@ class _Gunicorn(BaseApplication):
                 crush_server_url=self._settings.crush_server_url,
                 keyless_reports=self._settings.keyless_reports,
                 trusted_proxies=self._settings.trusted_proxies,
+                node_ca_file=self._settings.node_ca_file,
+                loopback_nodes=self._settings.loopback_nodes,
                 operations=self._settings.operations,
                 quotas=self._settings.quotas,
             )

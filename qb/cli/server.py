@@ -135,6 +135,12 @@ def serve(
         int | None,
         typer.Option(parser=byte_count, metavar="SIZE", help="What is kept of a task's output; default 256M."),
     ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CA of push nodes that have a private one.", exists=True)
+    ] = None,
+    loopback_nodes: Annotated[
+        bool, typer.Option("--loopback-nodes", help="Let push nodes be on this machine.")
+    ] = False,
     upload_grace: Annotated[
         int | None,
         typer.Option(parser=duration, metavar="TIME", help="How long an upload waits for its task; default 1d."),
@@ -179,6 +185,8 @@ def serve(
                 dashboard_url=dashboard_url,
                 operations=operations,
                 crush_server_url=crush_server_url,
+                node_ca_file=ca_file,
+                loopback_nodes=loopback_nodes,
                 quotas=Quotas(**{name: value for name, value in quotas.items() if value is not None}),
             )
         )

@@ -15,7 +15,10 @@ from qb.store.database import Readers, Writer
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How this control plane is set up. `url` and `agent_url` have no trailing slash."""
+    """How this control plane is set up. `url` and `agent_url` have no trailing slash.
+
+    `node_ca_file` is the CA of push nodes with a private one; `loopback_nodes` lets them be on this machine.
+    """
 
     data_dir: Path
     url: str
@@ -24,6 +27,8 @@ class Settings:
     crush_server_url: str | None = None
     keyless_reports: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    node_ca_file: Path | None = None
+    loopback_nodes: bool = False
     operations: Operations = field(default_factory=Operations)
     quotas: Quotas = field(default_factory=Quotas)
 

@@ -188,6 +188,11 @@ class Credentials:
         """The key of a node; derived, so that it need not be stored to be presented to a push node."""
         return self._signing.node_key(node_id, version)
 
+    def current_key(self, node_id: str) -> str | None:
+        """The key that the node holds now; None for a node that is not known."""
+        keys = self._nodes.get(node_id)
+        return None if keys is None else self.node_key(node_id, keys.newest)
+
     def know_node(self, node_id: str, version: int, *, oldest: int | None = None, until: str | None = None) -> None:
         """Accept the node's keys from `oldest` (by default this version) on, those before `version` until `until`.
 

@@ -39,7 +39,7 @@ _UNANSWERED = f"delivered {leases.MAX_DELIVERIES} times without an answer: is th
 
 
 class Dispatch:
-    """The pull side of dispatching."""
+    """Claims for nodes that poll, and for those that are pushed to (qb.push)."""
 
     def __init__(self, core: Core, registry: Registry, waiters: Waiters) -> None:
         self._core = core
@@ -70,7 +70,7 @@ class Dispatch:
         finally:
             self._waiters.close(waiter)
 
-    async def _look(self, member: Member, held: list[Held]) -> dict[str, Any] | None:
+    async def _look(self, member: Member, held: list[Held] | None) -> dict[str, Any] | None:
         """Claim, unless the node looked in vain before and nothing has become claimable since."""
         news = self._waiters.news
         if member.looked == news:
@@ -85,6 +85,14 @@ class Dispatch:
             self._core.metrics.claims.observe(perf_counter() - begun)
         member.looked = news if idle and assignment is None else None
         return assignment
+
+    async def reserve(self, node_id: str, *, held: list[Held] | None = None) -> dict[str, Any] | None:
+        """An Assignment to push to the node, committed before anything is sent; None when there is nothing for it.
+
+        With `held`, what a wire-2 node says it holds, an assignment that it does not list is delivered again.
+        """
+        member = self._registry.members.get(node_id)
+        return None if member is None else await self._look(member, held)
 
     async def _until(
         self, member: Member, waiter: Waiter, watch: "asyncio.Future[None]", wait: float, held: list[Held]
@@ -155,13 +163,15 @@ class Dispatch:
         transitions.apply(db, row, Event.RELEASED, now=now, message="the poller had gone", starts=starts)
         return placements.target_of(db, row["placement_id"])
 
-    def _claim(self, db: sqlite3.Connection, member: Member, held: list[Held]) -> tuple[dict[str, Any] | None, bool]:
+    def _claim(
+        self, db: sqlite3.Connection, member: Member, held: list[Held] | None
+    ) -> tuple[dict[str, Any] | None, bool]:
         """The node's next Assignment, and whether it held nothing before."""
         now = self._core.clock()
         moment = iso(now)
         node_id = member.traits.node_id
         holds = claims.held(db, node_id)
-        if holds and member.wire >= 2:
+        if holds and member.wire >= 2 and held is not None:
             lost = self._deliver_again(db, member, holds, held)
             if lost is not None:
                 return self._assignment(member, lost, now), False

@@ -92,6 +92,8 @@ class Fleet:
         }
         if body.mode is NodeMode.PULL:
             values["api_endpoint"] = None
+        elif body.api_endpoint is None and known is not None:
+            del values["api_endpoint"]  # as the admin said
         # Empty or absent tags and capabilities never overwrite the operator's.
         values |= {key: given for key in ("tags", "capabilities") if (given := getattr(body, key))}
         if token is not None:
@@ -248,7 +250,7 @@ def _may_push(body: Register, known: sqlite3.Row | None, token: RegistrationToke
     """The server connects only to where an admin or a token that allows push has said."""
     if body.mode is NodeMode.PULL or (token is not None and token.allows_push):
         return
-    if known is None or known["mode"] != NodeMode.PUSH or known["api_endpoint"] != body.api_endpoint:
+    if known is None or known["mode"] != NodeMode.PUSH or body.api_endpoint not in (None, known["api_endpoint"]):
         raise Forbidden("mode: pushing to this address was not allowed: register with a token that allows push")
 
 

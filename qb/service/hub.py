@@ -15,9 +15,12 @@ class Hub:
         for event in self._waiting.get(task_id, ()):
             event.set()
 
-    def subscribe(self, task_id: str) -> asyncio.Event:
-        """An event that is set at every publish; clear it before reading, then wait for it."""
-        event = asyncio.Event()
+    def subscribe(self, task_id: str, event: asyncio.Event | None = None) -> asyncio.Event:
+        """An event that is set at every publish; clear it before reading, then wait for it.
+
+        With `event` that one is set: so one can wait for several tasks.
+        """
+        event = event or asyncio.Event()
         self._waiting[task_id].add(event)
         return event
 

@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from qb.contract.states import Generation, NodeStatus
+from qb.contract.states import Generation, NodeMode, NodeStatus
 from qb.domain import leases
 from qb.domain.placement import Traits
 from qb.domain.times import parse
@@ -20,7 +20,10 @@ LONGEST_INTERVAL = 6 * 3600.0
 
 @dataclass(slots=True)
 class Member:
-    """One node. `interval` is the time observed between an old client's heartbeats, in seconds."""
+    """One node. `interval` is the time observed between an old client's heartbeats, in seconds.
+
+    `endpoint` is where a push node is reached, None for one that polls.
+    """
 
     traits: Traits
     wire: int
@@ -32,6 +35,7 @@ class Member:
     last_beat: datetime | None = None
     dirty: bool = False
     offline: bool = False
+    endpoint: str | None = None
     noted: datetime | None = None
     looked: int | None = None
     """`Waiters.news` when the node last looked for a task, held none and found none."""
@@ -86,8 +90,17 @@ def member_of(row: sqlite3.Row, now: datetime) -> Member:
     # an older runner runs one container at a time, whatever an admin wrote down for it
     slots = row["slots"] if row["wire"] >= 2 else 1
     generation, interval = Generation(row["generation"]), row["poll_interval"]
-    noted = None if offline else now
-    return Member(nodes.traits(row), row["wire"], slots, last_seen, generation, interval, offline=offline, noted=noted)
+    return Member(
+        nodes.traits(row),
+        row["wire"],
+        slots,
+        last_seen,
+        generation,
+        interval,
+        offline=offline,
+        endpoint=row["api_endpoint"] if row["mode"] == NodeMode.PUSH else None,
+        noted=None if offline else now,
+    )
 
 
 class Registry:

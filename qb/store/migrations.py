@@ -305,6 +305,11 @@ def m010_env_by_reference(db: Database) -> None:
     db.execute("CREATE INDEX task_specs_by_env ON task_specs (env_id) WHERE env_id IS NOT NULL")
 
 
+def m011_push_deliveries(db: Database) -> None:
+    """What is known of an attempt that was sent to an older push node, as JSON."""
+    db.execute("ALTER TABLE attempts ADD COLUMN delivery TEXT")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

@@ -15,7 +15,8 @@ class PushRunner:
     """Generations A and B in push mode. It never heartbeats, never polls, and runs one container at a time.
 
     `runs` are the bodies of the /run requests that it accepted, `refused` the statuses of those it did not.
-    With `slow` seconds its answer to /run comes that late, though the container starts at once.
+    With `slow` seconds its answer to /run comes that late, though the container starts at once; with `drops_answers`
+    none comes, and with `swallows` the request is lost as well.
     """
 
     hands_key_to_container = False
@@ -27,6 +28,7 @@ class PushRunner:
         self.orchestrator_url = orchestrator_url
         self.container: Container | None = None
         self.slow = 0.0
+        self.drops_answers = self.swallows = False
         self.runs: list[dict[str, Any]] = []
         self.refused: list[int] = []
         self.asked: list[str] = []
@@ -138,7 +140,14 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             self._answer(400, {"error": "not JSON"})
             return
-        self._answer(*self.node.run(self.headers.get("X-API-Key"), parsed))
+        if self.node.swallows:
+            self.close_connection = True
+            return
+        answer = self.node.run(self.headers.get("X-API-Key"), parsed)
+        if self.node.drops_answers:
+            self.close_connection = True
+            return
+        self._answer(*answer)
 
     def _answer(self, code: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()

@@ -1,0 +1,149 @@
+"""What a push, or the status of an older node, makes of a task: each in one transaction."""
+
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+from qb.contract.push import PushStatus
+from qb.contract.states import Reason, Reporter, TaskStatus
+from qb.domain import leases
+from qb.domain.errors import Conflict
+from qb.domain.lifecycle import Event
+from qb.domain.placement import Target
+from qb.domain.pushing import VERDICT_GRACE, Delivery, Finding, judge
+from qb.domain.times import after, iso, parse
+from qb.push.transport import Sent
+from qb.service import transitions
+from qb.service.core import Core
+from qb.service.registry import Member
+from qb.service.waiters import Waiters
+from qb.store import claims, deliveries, nodes, placements, tasks
+
+NO_ANSWER = "sent once, and nothing shows that it started: the node was asked for a minute"
+
+
+class Deliveries:
+    """Use cases of the dispatcher."""
+
+    def __init__(self, core: Core, waiters: Waiters) -> None:
+        self._core = core
+        self._waiters = waiters
+
+    async def held(self, node_id: str) -> tuple[bool, list[sqlite3.Row]]:
+        """Whether the operator lets the node have tasks, and what it holds."""
+
+        def read(db: sqlite3.Connection) -> tuple[bool, list[sqlite3.Row]]:
+            node = nodes.by_id(db, node_id)
+            return node is not None and node["state"] == "active", claims.held(db, node_id)
+
+        return await self._core.readers.run(read)
+
+    async def about_to_send(self, task_id: str, attempt: int, before: PushStatus) -> None:
+        """Note what an older node does before it gets a task: later it tells the task's status from this one."""
+        delivery = Delivery(before=before.status, before_pid=before.pid)
+        await self._core.writer.run(lambda db: deliveries.keep(db, task_id, attempt, delivery))
+
+    async def started(self, member: Member, task_id: str, attempt: int, sent: Sent) -> None:
+        """The node has taken it. An older one has started it; ours asks for its permit first."""
+        await self._apply(task_id, attempt, lambda db, row: self._started(db, member, row, sent))
+
+    async def refused(self, member: Member, task_id: str, attempt: int, sent: Sent) -> None:
+        """Nothing can have started: back into the queue, for another node."""
+
+        def work(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+            starts = row["starts"] - 1 if member.wire < 2 else None
+            now = self._now()
+            moved = transitions.apply(db, row, Event.PUSH_REFUSED, now=now, message=sent.why, starts=starts)
+            if row["cancel_requested_at"]:
+                transitions.apply(db, moved, Event.CANCEL_REQUESTED, now=now, message="cancelled before it began")
+
+        await self._apply(task_id, attempt, work)
+
+    async def rejected(self, member: Member, task_id: str, attempt: int, sent: Sent) -> None:
+        """The node says that this cannot be run."""
+
+        def work(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+            # An older node counts as a start from its claim on; ours would have asked for a permit first.
+            starts = row["starts"] + 1 if member.wire >= 2 else None
+            why, said = Reason.REFUSED_BY_NODE, sent.why
+            transitions.apply(db, row, Event.FAILED, now=self._now(), reason=why, message=said, starts=starts)
+
+        await self._apply(task_id, attempt, work)
+
+    async def acknowledged(self, member: Member, task_id: str, attempt: int) -> None:
+        """The node says that it holds this."""
+        lease = after(self._core.clock(), member.lease)
+        await self._core.writer.run(lambda db: claims.renew(db, task_id, attempt, lease=lease))
+
+    async def seen(self, member: Member, task_id: str, attempt: int, status: PushStatus) -> None:
+        """An older node has told its status while it holds this."""
+        await self._apply(task_id, attempt, lambda db, row: self._seen(db, member, row, status))
+
+    async def _apply(self, task_id: str, attempt: int, work: Any) -> None:
+        def guarded(db: sqlite3.Connection) -> Target | None:
+            row = tasks.get(db, task_id)
+            if row is None or row["attempt"] != attempt or not TaskStatus(row["status"]).live:
+                return None
+            work(db, row)
+            moved = tasks.get(db, task_id)
+            pending = moved is not None and moved["status"] == TaskStatus.PENDING
+            return placements.target_of(db, row["placement_id"]) if pending else None
+
+        try:
+            target = await self._core.writer.run(guarded)
+        except Conflict:
+            return  # a report or the scheduler came first, and knows better
+        self._core.hub.publish(task_id)
+        if target is not None:
+            self._waiters.wake_one(target)
+
+    def _started(self, db: sqlite3.Connection, member: Member, row: sqlite3.Row, sent: Sent) -> None:
+        claims.renew(db, row["id"], row["attempt"], lease=after(self._core.clock(), member.lease))
+        if member.wire < 2:
+            known = replace(deliveries.get(db, row["id"], row["attempt"]), known=True, pid=sent.pid)
+            deliveries.keep(db, row["id"], row["attempt"], known)
+            self._running(db, row)
+
+    def _seen(self, db: sqlite3.Connection, member: Member, row: sqlite3.Row, status: PushStatus) -> None:
+        now = self._core.clock()
+        known = deliveries.get(db, row["id"], row["attempt"])
+        finding, delivery = judge(known, status, now=iso(now))
+        claims.renew(db, row["id"], row["attempt"], lease=after(now, member.lease))
+        if delivery != known:
+            deliveries.keep(db, row["id"], row["attempt"], delivery)
+        if finding in (Finding.RUNNING, Finding.ENDED):
+            row = self._running(db, row)
+        if delivery.since and (now - parse(delivery.since)).total_seconds() >= VERDICT_GRACE:
+            self._settle(db, row, finding, delivery)
+
+    def _running(self, db: sqlite3.Connection, row: sqlite3.Row) -> sqlite3.Row:
+        """The container runs, or has run: the attempt is no mere assignment any more."""
+        if row["status"] != TaskStatus.ASSIGNED:
+            return row
+        now = self._core.clock()
+        changes: dict[str, Any] = {"started_at": iso(now)}
+        if row["timeout_seconds"] is not None:
+            changes["deadline_at"] = after(now, row["timeout_seconds"] + leases.DEADLINE_GRACE)
+        tasks.start_attempt(db, row, now=iso(now))
+        return transitions.apply(db, row, Event.REPORTED_RUNNING, now=iso(now), source=Reporter.ORCHESTRATOR, **changes)
+
+    def _settle(self, db: sqlite3.Connection, row: sqlite3.Row, finding: Finding, delivery: Delivery) -> None:
+        """A minute has passed, and nobody has given a verdict."""
+        now, code = self._now(), delivery.exit_code
+        if finding is Finding.LOST:
+            transitions.apply(db, row, Event.RUNNER_RESTARTED, now=now, message="the node's runner was started anew")
+        elif finding is Finding.NEVER:
+            transitions.apply(db, row, Event.FAILED, now=now, reason=Reason.UNDELIVERABLE, message=NO_ANSWER)
+        elif code is None:
+            text = "the container has ended, and nobody has said how"
+            transitions.apply(db, row, Event.VERDICT_MISSING, now=now, message=text)
+        else:
+            event = Event.FAILED if code else Event.SUCCEEDED
+            reason = Reason.EXIT_NONZERO if code else None
+            text = f"the container ended with exit code {code}"
+            transitions.apply(
+                db, row, event, now=now, source=Reporter.RUNNER, reason=reason, message=text, exit_code=code
+            )
+
+    def _now(self) -> str:
+        return iso(self._core.clock())
