@@ -62,6 +62,11 @@ class PushRunner:
             server.server_close()
 
     @property
+    def stopped(self) -> bool:
+        """Whether it has ended."""
+        return self._stopped.is_set()
+
+    @property
     def endpoint(self) -> str:
         """Its address, as `api_endpoint` tells it."""
         return f"http://127.0.0.1:{self._port}"
@@ -124,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self._dead():
+            return
         routes = {"/health": self.node.health, "/status": self.node.status}
         self.node.asked.append(self.path)
         route = routes.get(self.path)
@@ -131,6 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self._dead():
+            return
         self.node.asked.append(self.path)
         if self.path != "/run":
             self._answer(404, {"error": "not found"})
@@ -148,6 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self._answer(*answer)
+
+    def _dead(self) -> bool:
+        """A kept connection outlives the server that took it: nobody is to answer there."""
+        self.close_connection = self.close_connection or self.node.stopped
+        return self.node.stopped
 
     def _answer(self, code: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()

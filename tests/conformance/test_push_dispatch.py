@@ -49,10 +49,11 @@ def test_a_task_is_brought_at_once_with_the_fields_of_old(plane: ControlPlane, n
     plane.until(lambda: plane.node("push")["status"] != "offline")
 
 
-def test_a_node_that_registers_itself_needs_an_address_that_somebody_vouches_for(plane: ControlPlane) -> None:
+def test_a_node_that_registers_itself_with_leave_is_brought_tasks_too(plane: ControlPlane) -> None:
     with listening(PushB(name="self", orchestrator_url=plane.url)) as runner:
-        assert runner.register(plane.url, plane.registration_token).status_code == 200
-        assert plane.node("self")["api_endpoint"] is None
+        assert runner.register(plane.url, plane.push_token()).status_code == 200
+        begun(plane)
+        assert len(runner.runs) == 1
 
 
 def test_the_reporter_s_word_counts_before_the_exit_code(plane: ControlPlane, node: PushRunner) -> None:
