@@ -12,6 +12,7 @@ from qb.api.keys import AuditLog, Keys, Tokens
 from qb.api.lifespan import Background, Lifespan
 from qb.api.metrics import MetricsResource, metrics_key
 from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
+from qb.api.operations import TaskCleanup, Webhooks
 from qb.api.output import SessionLogs, TaskOutput
 from qb.api.requests import Requests
 from qb.api.scheduling import Groups, Schedules, WhyResource
@@ -25,6 +26,7 @@ from qb.service.audit import Audit
 from qb.service.blobs import Blobs
 from qb.service.collection import Collection
 from qb.service.core import Core, Settings
+from qb.service.deliveries import Deliveries
 from qb.service.dispatch import Dispatch
 from qb.service.files import Files
 from qb.service.fleet import Fleet, load
@@ -36,12 +38,14 @@ from qb.service.keys import Keys as KeyService
 from qb.service.node_admin import NodeAdmin
 from qb.service.output import Output
 from qb.service.reports import Reports
+from qb.service.retention import Retention
 from qb.service.scheduler import Scheduler
 from qb.service.schedules import Schedules as ScheduleService
 from qb.service.scrape import Scraper
 from qb.service.tasks import Tasks as TaskService
 from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters
+from qb.service.webhooks import Webhooks as WebhookService
 
 
 async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str, Responder], list[Background]]:
@@ -64,6 +68,9 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     docs = Documentation()
     group, schedule = Groups(GroupService(core, waiters)), Schedules(ScheduleService(core))
     key, token = Keys(KeyService(core)), Tokens(RegistrationTokens(core))
+    hooks, retention = WebhookService(core), Retention(core, collection)
+    await hooks.load()
+    webhook = Webhooks(hooks)
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
         "heartbeat": Heartbeats(fleet).on_post,
@@ -110,6 +117,10 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
         "create_token": token.on_post,
         "list_tokens": token.on_get,
         "remove_token": token.on_delete_one,
+        "cleanup_tasks": TaskCleanup(retention).on_post,
+        "create_webhook": webhook.on_post,
+        "list_webhooks": webhook.on_get,
+        "remove_webhook": webhook.on_delete_one,
         "health": health.on_get,
         "healthz": health.on_get,
         "readyz": ReadyResource(core).on_get,
@@ -127,10 +138,11 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
         await core.stopping.wait()
         waiters.end_all()
 
+    deliveries = Deliveries(core, hooks).run
     housekeeping = Housekeeping(core, audit)
     dispatcher = Dispatcher(core, registry, waiters, dispatch, transport)
     background = [Scheduler(core, registry, waiters).run, dispatcher.run, collection.run, housekeeping.run, end_polls]
-    return served, background
+    return served, [*background, retention.run, deliveries]
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:

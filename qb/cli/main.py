@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from qb import __version__
-from qb.cli import database, demo, doctor, node, server, task, task_record, transcript, version
+from qb.cli import database, demo, doctor, node, server, task, task_cleanup, task_record, transcript, version, webhook
 from qb.cli.exits import CliError, Exit
 from qb.cli.options import examples
 
@@ -59,9 +59,11 @@ app.command(
 app.command(epilog=examples("qb doctor", "qb doctor --data-dir ~/qb", "qb doctor -o json"))(doctor.doctor)
 task_record.register(task.app)
 transcript.register(task.app)
+task_cleanup.register(task.app)
 app.add_typer(task.app, name="task")
 app.add_typer(node.app, name="node")
 app.add_typer(database.app, name="db")
+app.add_typer(webhook.app, name="webhook")
 app.command(epilog=examples("qb version", "qb version -o json"))(version.version)
 demo.register(app)
 

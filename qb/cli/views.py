@@ -6,6 +6,7 @@ from qb.cli.durations import ago, span
 from qb.cli.output import Column, joined
 from qb.contract.nodes import Node
 from qb.contract.tasks import Artifact, Task, TaskEvent
+from qb.contract.webhooks import Webhook
 
 
 def _state(task: Task) -> str:
@@ -54,6 +55,17 @@ ARTIFACTS: tuple[Column[Artifact], ...] = (
     Column("TRY", lambda artifact, _: artifact.attempt),
     Column("SHA-256", lambda artifact, _: artifact.checksum, wide=True),
     Column("NAME", lambda artifact, _: artifact.name, flexible=True),
+)
+
+WEBHOOKS: tuple[Column[Webhook], ...] = (
+    Column("ID", lambda hook, _: hook.id, short=True),
+    Column("URL", lambda hook, _: hook.url, flexible=True),
+    Column("WAITING", lambda hook, _: hook.waiting),
+    Column("DELIVERED", lambda hook, _: hook.delivered),
+    Column("FAILED", lambda hook, _: hook.failed + hook.dropped),
+    Column("LAST ERROR", lambda hook, _: hook.last_error or "", flexible=True),
+    Column("EVENTS", lambda hook, _: " ".join(hook.events), wide=True),
+    Column("FOR", lambda hook, _: hook.description or "", wide=True),
 )
 
 NODES: tuple[Column[Node], ...] = (

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Self
 from qb import __version__
 from qb.client.errors import BadAnswer, BadAssignment, ClientError
 from qb.client.transport import ANSWER_LIMIT, CHUNK, Around, Transport, chunks, nothing_around, parsed
-from qb.contract.fleet import DashboardStats, Health, Version
+from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeCreate, Register, Registered
 from qb.contract.queries import MOST
@@ -26,6 +26,7 @@ from qb.contract.tasks import (
     Upload,
 )
 from qb.contract.text import ID_CHARS
+from qb.contract.webhooks import Webhook, WebhookCreate, WebhookCreated
 
 
 class QbClient:
@@ -214,6 +215,24 @@ class QbClient:
     def resume_node(self, node_id: str) -> Node:
         """Give the node tasks again."""
         return self._wire.model(Node, "resume_node", {"node_id": node_id})
+
+    # operators: webhooks, cleaning up
+
+    def create_webhook(self, body: WebhookCreate) -> WebhookCreated:
+        """Tell an address of what happens to tasks; the reply carries the secret."""
+        return self._wire.model(WebhookCreated, "create_webhook", body=body)
+
+    def webhooks(self) -> list[Webhook]:
+        """Every webhook."""
+        return self._wire.models(Webhook, "list_webhooks")
+
+    def remove_webhook(self, webhook_id: str) -> Webhook:
+        """Tell it nothing more."""
+        return self._wire.model(Webhook, "remove_webhook", {"webhook_id": webhook_id})
+
+    def clean_up(self, days: float) -> Cleaned:
+        """Remove tasks that ended so many days ago or earlier."""
+        return self._wire.model(Cleaned, "cleanup_tasks", params={"days": f"{days:g}"}, timeout=120)
 
     # everyone
 

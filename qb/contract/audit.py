@@ -22,6 +22,9 @@ class Action(StrEnum):
     NODE_DRAINED = "node_drained"
     NODE_RESUMED = "node_resumed"
     TASK_CANCELLED = "task_cancelled"
+    TASKS_REMOVED = "tasks_removed"
+    WEBHOOK_CREATED = "webhook_created"
+    WEBHOOK_REMOVED = "webhook_removed"
     CREDENTIAL_REFUSED = "credential_refused"
 
 

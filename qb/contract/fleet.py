@@ -19,6 +19,13 @@ class Version(BaseModel):
     wire_min: int = 1
 
 
+class Cleaned(BaseModel):
+    """Reply to POST /tasks/cleanup. `more`: there was too much for one request, send it again."""
+
+    tasks: int
+    more: bool
+
+
 class DashboardStats(BaseModel):
     """Reply to GET /dashboard/stats. Today begins at midnight UTC."""
 

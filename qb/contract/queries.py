@@ -30,6 +30,7 @@ PAGE = 200
 MOST = 1000
 LARGEST_PAGE = 5000
 LAST_CURSOR = (1 << 62) - 1
+MAX_DAYS = 36_500
 SHORTEST_PREFIX = 4
 
 
@@ -129,6 +130,14 @@ class AuditFilters(NewestPage):
     """GET /keys/audit."""
 
     action: Action | None = None
+
+
+class Cleanup(Query):
+    """POST /tasks/cleanup."""
+
+    days: Annotated[float, Field(ge=0, le=MAX_DAYS, allow_inf_nan=False)] = Field(
+        default=7, description="remove tasks that ended this long ago or earlier"
+    )
 
 
 class KeyRotation(Query):

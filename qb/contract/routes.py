@@ -10,7 +10,7 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from qb.contract.audit import AuditEntry
-from qb.contract.fleet import DashboardStats, Health, Version
+from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
 from qb.contract.keys import Key, KeyCreate, KeyCreated, Scope, Token, TokenCreate, TokenCreated
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
@@ -18,6 +18,7 @@ from qb.contract.queries import (
     ArtifactPut,
     AuditFilters,
     ChangeHeaders,
+    Cleanup,
     CreateHeaders,
     DigestHeaders,
     Download,
@@ -47,6 +48,7 @@ from qb.contract.tasks import (
     TaskEvent,
     Upload,
 )
+from qb.contract.webhooks import Webhook, WebhookCreate, WebhookCreated
 
 
 class Caller(StrEnum):
@@ -222,7 +224,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, status=201, scope=CREATE),
     Route("why_task", "GET", "/tasks/{task_id}/why", CLIENTS, None, Why, scope=READ),
-    Route("cleanup_tasks", "POST", "/tasks/cleanup", ADMIN, served=False),
+    Route("cleanup_tasks", "POST", "/tasks/cleanup", ADMIN, None, Cleaned, query=Cleanup),
     Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, takes=Media.FORM, scope=FILES),
     Route("show_logs", "GET", "/logs/{task_id}", CLIENTS, None, StoredSession, many=True, scope=READ),
     # operators and external systems: groups and schedules; a schedule is named by the task that it was created as
@@ -263,6 +265,10 @@ ROUTES: tuple[Route, ...] = (
     Route("create_token", "POST", "/registration-tokens", ADMIN, TokenCreate, TokenCreated, status=201),
     Route("list_tokens", "GET", "/registration-tokens", ADMIN, None, Token, many=True),
     Route("remove_token", "DELETE", "/registration-tokens/{token_id}", ADMIN, None, Token),
+    # operators: webhooks
+    Route("create_webhook", "POST", "/webhooks", ADMIN, WebhookCreate, WebhookCreated, status=201),
+    Route("list_webhooks", "GET", "/webhooks", ADMIN, None, Webhook, many=True),
+    Route("remove_webhook", "DELETE", "/webhooks/{webhook_id}", ADMIN, None, Webhook),
     # everyone
     Route("health", "GET", "/health", ANYONE, None, Health),
     Route("healthz", "GET", "/healthz", ANYONE, None, Health),

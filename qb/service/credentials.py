@@ -182,6 +182,10 @@ class Credentials:
             for key, until in self._keys.values()
         )
 
+    def webhook_secret(self, webhook_id: str) -> str:
+        """What signs a webhook's deliveries; derived, so that it is stored nowhere."""
+        return self._signing.webhook_secret(webhook_id)
+
     # nodes
 
     def node_key(self, node_id: str, version: int) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer
 
-NODE, TASK = "qbn_", "qbt_"
+NODE, TASK, WEBHOOK = "qbn_", "qbt_", "qbw_"
 
 
 class Signing:
@@ -16,6 +16,7 @@ class Signing:
     def __init__(self, secret: bytes) -> None:
         # Copied for each key: hmac.digest gives up the interpreter's lock, and waits long for it beside a busy writer.
         self._node_mac = hmac.new(hmac.digest(secret, b"node key", "sha256"), digestmod=hashlib.sha256)
+        self._webhook_secret = hmac.digest(secret, b"webhook", "sha256")
         # Every claim signs one: the key is derived here, once, and not anew for each token.
         self._signer = Signer(
             hmac.digest(secret, b"task token", "sha256"), key_derivation="none", digest_method=hashlib.sha256
@@ -35,6 +36,11 @@ class Signing:
         except ValueError:
             return None
         return (node_id, version) if hmac.compare_digest(self.node_key(node_id, version), credential) else None
+
+    def webhook_secret(self, webhook_id: str) -> str:
+        """What signs a webhook's deliveries."""
+        mac = hmac.digest(self._webhook_secret, webhook_id.encode(), "sha256")
+        return WEBHOOK + urlsafe_b64encode(mac).rstrip(b"=").decode()
 
     def task_token(self, task_id: str, attempt: int, expires: int | None) -> str:
         """A token for the agent of one attempt, good until `expires` (seconds since 1970; None: no end)."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from qb.store import webhooks
 from qb.store.database import connect
 
 schema = Migrations("keys")
@@ -86,6 +87,12 @@ def m002_scopes_rotation_and_env(db: Database) -> None:
             valid_until TEXT NOT NULL
         ) WITHOUT ROWID""")
     db.execute("CREATE TABLE task_env (id TEXT PRIMARY KEY, env TEXT NOT NULL, kept_at TEXT NOT NULL) WITHOUT ROWID")
+
+
+@schema()
+def m003_webhooks(db: Database) -> None:
+    """Who is told of what happens to tasks."""
+    db.execute(webhooks.SCHEMA)
 
 
 _COLUMNS = tuple(field.name for field in fields(ApiKey))
