@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qb.cli.options import Format, Output, examples
-from qb.contract.webhooks import ENDS, WebhookEvent
+from qb.contract.states import ENDS, WebhookEvent
 
 if TYPE_CHECKING:
     from qb.contract.webhooks import Webhook

@@ -140,3 +140,19 @@ class Stream(StrEnum):
     STDOUT = "stdout"
     STDERR = "stderr"
     SYSTEM = "system"
+
+
+class WebhookEvent(StrEnum):
+    """What a webhook can be told of: that a task was made, and each status that it reaches."""
+
+    CREATED = "task.created"
+    PENDING = "task.pending"
+    ASSIGNED = "task.assigned"
+    RUNNING = "task.running"
+    ANALYZING = "task.analyzing"
+    SUCCESS = "task.success"
+    ERROR = "task.error"
+    CANCELLED = "task.cancelled"
+
+
+ENDS = (WebhookEvent.SUCCESS, WebhookEvent.ERROR, WebhookEvent.CANCELLED)

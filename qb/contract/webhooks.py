@@ -1,10 +1,10 @@
 """Outgoing webhooks: who is told of what happens to tasks, and what is sent."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from qb.contract.states import ENDS, WebhookEvent
 from qb.contract.text import NO_NUL, Text
 
 SIGNATURE_HEADER = "X-QB-Signature"
@@ -12,22 +12,6 @@ SIGNATURE_HEADER = "X-QB-Signature"
 
 EVENT_HEADER = "X-QB-Event"
 DELIVERY_HEADER = "X-QB-Delivery"
-
-
-class WebhookEvent(StrEnum):
-    """What a webhook can be told of: that a task was made, and each status that it reaches."""
-
-    CREATED = "task.created"
-    PENDING = "task.pending"
-    ASSIGNED = "task.assigned"
-    RUNNING = "task.running"
-    ANALYZING = "task.analyzing"
-    SUCCESS = "task.success"
-    ERROR = "task.error"
-    CANCELLED = "task.cancelled"
-
-
-ENDS = (WebhookEvent.SUCCESS, WebhookEvent.ERROR, WebhookEvent.CANCELLED)
 
 
 class WebhookCreate(BaseModel):
