@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -256,4 +256,5 @@ def _may_push(body: Register, known: sqlite3.Row | None, token: RegistrationToke
 
 def silent(members: Iterable[Member], now: datetime) -> list[Member]:
     """Members that have just been silent for too long."""
-    return [member for member in members if not member.offline and member.silent(now)]
+    latest = now - timedelta(seconds=leases.OFFLINE)  # the shortest silence of all: most members need no closer look
+    return [each for each in members if each.last_seen < latest and not each.offline and each.silent(now)]
