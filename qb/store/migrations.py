@@ -305,6 +305,7 @@ def m010_env_by_reference(db: Database) -> None:
     db.execute("CREATE INDEX task_specs_by_env ON task_specs (env_id) WHERE env_id IS NOT NULL")
 
 
+@schema()
 def m011_push_deliveries(db: Database) -> None:
     """What is known of an attempt that was sent to an older push node, as JSON."""
     db.execute("ALTER TABLE attempts ADD COLUMN delivery TEXT")
