@@ -25,7 +25,7 @@ from qb.service.artifacts import Artifacts as ArtifactService
 from qb.service.audit import Audit
 from qb.service.blobs import Blobs
 from qb.service.collection import Collection
-from qb.service.core import Core, Settings
+from qb.service.core import Core, Settings, publish_settings
 from qb.service.deliveries import Deliveries
 from qb.service.dispatch import Dispatch
 from qb.service.files import Files
@@ -55,6 +55,7 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     """
     audit = audit or Audit(core)
     registry, waiters = await load(core), Waiters()
+    await publish_settings(core)
     fleet, dispatch = Fleet(core, registry, waiters), Dispatch(core, registry, waiters)
     transport = HttpTransport(NodePolicy(loopback=core.settings.loopback_nodes), core.settings.node_ca_file)
     task_service = TaskService(core, waiters)

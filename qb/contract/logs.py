@@ -28,6 +28,9 @@ class Session(BaseModel):
     """One Crush session; times are integers as Crush keeps them, `cost` is in US dollars."""
 
     id: SessionId
+    parent_session_id: SessionId | None = None
+    """Of a sub-agent's session, whose cost is part of its parent's; a sender that keeps the two apart leaves it out."""
+
     title: Scrubbed | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -49,6 +52,7 @@ class StoredSession(BaseModel):
 
     id: str
     task_id: str
+    parent_session_id: str | None = None
     title: str | None = None
     prompt_tokens: int
     completion_tokens: int

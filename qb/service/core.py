@@ -10,6 +10,7 @@ from qb.domain.times import Clock
 from qb.service.credentials import Credentials
 from qb.service.hub import Hub
 from qb.service.metrics import Metrics
+from qb.store import published
 from qb.store.database import Readers, Writer
 
 
@@ -65,3 +66,10 @@ class Core:
     """keys.db: hashed credentials, and the environments of tasks."""
 
     metrics: Metrics = field(default_factory=Metrics)
+
+
+async def publish_settings(core: Core) -> None:
+    """Write down what readers of the database must know; mostly it is there already."""
+    url = (core.settings.crush_server_url or "").rstrip("/") or None
+    if await core.readers.run(lambda db: published.get(db, published.CRUSH_SERVER_URL)) != url:
+        await core.writer.run(lambda db: published.put(db, published.CRUSH_SERVER_URL, url))

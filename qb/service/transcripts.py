@@ -73,7 +73,7 @@ class Transcripts:
             )
             return stored
 
-        stored = await self._core.writer.run(work)
+        stored = await self._core.writer.run(work, rows=1 + len(messages))
         self._core.hub.publish(task_id)
         return {key: value for key, value in stored.items() if key != "attempt"}
 
@@ -102,6 +102,7 @@ def _stored(session: Session, task_id: str, attempt: int, stale: bool, now: str)
         "message_count": len(session.messages),
         "stale": stale,
         "received_at": now,
+        "parent_session_id": session.parent_session_id,
     }
 
 

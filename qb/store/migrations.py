@@ -311,6 +311,13 @@ def m011_push_deliveries(db: Database) -> None:
     db.execute("ALTER TABLE attempts ADD COLUMN delivery TEXT")
 
 
+@schema()
+def m012_sessions_and_links(db: Database) -> None:
+    """Which session a sub-agent's belongs to, and where sessions can be looked at."""
+    db.execute("ALTER TABLE crush_sessions ADD COLUMN parent_session_id TEXT")
+    db.execute("CREATE TABLE published_settings (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

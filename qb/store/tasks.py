@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from qb.contract.states import TaskStatus
 from qb.domain.errors import Conflict
@@ -35,6 +36,7 @@ _GET = "SELECT * FROM tasks WHERE id = ?"
 _SHOW = """
 SELECT t.*, s.prompt, s.image, s.env, s.limits, s.scheduled_for, s.recurrence, s.depends_on, s.on_failure, p.target,
     n.name AS assigned_node_name,
+    (SELECT value FROM published_settings WHERE name = 'crush_server_url') AS crush_server_url,
     (SELECT nullif(sum(dropped), 0) FROM output_logs WHERE task_id = t.id) AS output_dropped,
     (SELECT json_group_array(name) FROM (SELECT name FROM task_files WHERE task_id = t.id ORDER BY position)) AS files
 FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t.placement_id
@@ -240,5 +242,10 @@ def _public(row: sqlite3.Row) -> dict[str, Any]:
     task["files"] = json.loads(row["files"])
     for listed in ("depends_on", "retry_on"):
         task[listed] = json.loads(row[listed]) if row[listed] else None
+    task["crush_url"] = _crush_url(row["crush_server_url"], row["crush_session_id"])
     task["cancel_requested"] = row["cancel_requested_at"] is not None
     return task
+
+
+def _crush_url(server: str | None, session: str | None) -> str | None:
+    return f"{server}/sessions/{quote(session, safe='')}" if server and session else None

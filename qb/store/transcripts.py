@@ -6,21 +6,25 @@ from typing import Any
 
 _PUT = """
 INSERT OR REPLACE INTO crush_sessions (task_id, id, attempt, title, prompt_tokens, completion_tokens, cost, created_at,
-    updated_at, message_count, stale, received_at)
+    updated_at, message_count, stale, received_at, parent_session_id)
 VALUES (:task_id, :id, :attempt, :title, :prompt_tokens, :completion_tokens, :cost, :created_at, :updated_at,
-    :message_count, :stale, :received_at)
+    :message_count, :stale, :received_at, :parent_session_id)
 """
 _CLEAR = "DELETE FROM crush_messages WHERE task_id = ? AND session_id = ?"
 _ADD = """
 INSERT INTO crush_messages (task_id, session_id, position, id, role, content, model, provider, created_at, finished_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+# Crush adds the cost of a sub-agent's session to its parent's, and only the cost: there it is counted already.
 _ROLL_UP = """
 UPDATE tasks SET
-    cost = (SELECT sum(cost) FROM crush_sessions WHERE task_id = :id AND NOT stale),
+    cost = (SELECT sum(s.cost) FROM crush_sessions s WHERE s.task_id = :id AND NOT s.stale AND NOT EXISTS (
+        SELECT 1 FROM crush_sessions p WHERE p.task_id = :id AND p.id = s.parent_session_id
+            AND p.id <> s.id AND p.parent_session_id IS NOT s.id AND NOT p.stale)),
     tokens = (SELECT sum(prompt_tokens + completion_tokens) FROM crush_sessions WHERE task_id = :id AND NOT stale),
     crush_session_id = coalesce(crush_session_id,
-        (SELECT id FROM crush_sessions WHERE task_id = :id AND NOT stale ORDER BY created_at LIMIT 1))
+        (SELECT id FROM crush_sessions WHERE task_id = :id AND NOT stale
+            ORDER BY parent_session_id IS NOT NULL, created_at LIMIT 1))
 WHERE id = :id
 """
 _BEGAN = "SELECT claimed_at FROM attempts WHERE task_id = ? AND attempt = ?"

@@ -1,11 +1,12 @@
 """Crush sessions over HTTP: before or after the end, in either unit of time, stale or not."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.api.conftest import Running
+from tests.api.conftest import Running, serving
 from tests.api.test_files import Held, hold
 from tests.api.test_output import end
 
@@ -75,6 +76,39 @@ async def test_the_costs_of_all_sessions_add_up(running: Running) -> None:
         await send(running, task, session(number))
     after = await shown(running, task)
     assert (after["cost"], after["tokens"]) == (0.5, 240)
+
+
+async def test_a_sub_agents_cost_is_in_its_parents_and_its_tokens_are_its_own(running: Running) -> None:
+    task = await hold(running)
+    for number, parent, cost in (("grandchild", "child", 0.1), ("child", "s1", 0.5), ("s1", None, 2.0)):
+        await send(running, task, session(number, parent_session_id=parent, cost=cost))
+    await send(running, task, session("orphan", parent_session_id="unknown", cost=1.0))
+    after = await shown(running, task)
+    assert (after["cost"], after["tokens"]) == (3.0, 480)
+    assert {log["id"]: log["parent_session_id"] for log in await logs(running, task)} == {
+        "grandchild": "child", "child": "s1", "s1": None, "orphan": "unknown"
+    }  # fmt: skip
+
+
+async def test_sessions_that_call_each_other_their_parent_cost_what_they_say(running: Running) -> None:
+    task = await hold(running)
+    for number, parent in (("a", "b"), ("b", "a"), ("c", "c")):
+        await send(running, task, session(number, parent_session_id=parent, cost=1.0))
+    assert (await shown(running, task))["cost"] == 3.0
+
+
+@pytest.mark.parametrize("base", ["https://crush.example", "https://crush.example/"])
+async def test_a_task_links_to_its_session_where_a_crush_server_is_configured(tmp_path: Path, base: str) -> None:
+    async with serving(tmp_path / "qb", crush_server_url=base) as running:
+        task = await hold(running)
+        assert (await shown(running, task))["crush_url"] is None
+        await send(running, task, session("s/1?"))
+        link = "https://crush.example/sessions/s%2F1%3F"
+        assert (await shown(running, task))["crush_url"] == link
+        listed = (await running.http.get("/tasks", headers=running.admin)).json()
+        assert [each["crush_url"] for each in listed] == [link]
+    async with serving(tmp_path / "qb", running.made) as running:
+        assert (await shown(running, task))["crush_url"] is None
 
 
 async def test_a_session_is_taken_after_the_end_of_the_task(running: Running) -> None:
