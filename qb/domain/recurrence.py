@@ -46,7 +46,7 @@ class Recurrence:
 
     def upto(self, moment: datetime) -> datetime | None:
         """The last time that is not after `moment`, in UTC."""
-        return self._first(moment + timedelta(seconds=1), reverse=True)
+        return self._first(moment.replace(microsecond=0) + timedelta(seconds=1), reverse=True)
 
     def _first(self, moment: datetime, *, reverse: bool) -> datetime | None:
         found = next(CronSim(self.expression, moment.astimezone(self.zone), reverse=reverse), None)

@@ -105,7 +105,7 @@ def _busy(fit: Sequence[Candidate], states: Sequence[Cause]) -> Iterator[Cause]:
             everyone = "both" if len(fit) == 2 else "all"
             yield code, f"{matching}, {everyone} {_ALL[code]}"
         else:
-            yield code, f"{matching}: {_some(texts)}"
+            yield code, f"{matching}: {_some(texts, '; ')}"
 
 
 def _state(node: Candidate) -> Cause | None:
@@ -127,15 +127,15 @@ def _unmatched(target: Target, candidates: Sequence[Candidate]) -> Cause:
     """Add one condition after the other, and name the one that leaves no node."""
     left, asked = list(candidates), Target()
     for condition, text in _conditions(target):
-        asked = replace(asked, **{condition: getattr(target, condition)})
+        first, asked = asked == Target(), replace(asked, **{condition: getattr(target, condition)})
         meet = [each for each in left if matches(asked, each.traits)]
         if not meet:
-            return _nobody(condition, text, left, len(left) == len(candidates))
+            return _nobody(condition, text, left, first=first)
         left = meet
     return WhyCode.NO_MATCH, "no node matches all that it asks for"
 
 
-def _nobody(condition: str, text: str, left: Sequence[Candidate], first: bool) -> Cause:
+def _nobody(condition: str, text: str, left: Sequence[Candidate], *, first: bool) -> Cause:
     names = _some([each.traits.name for each in left])
     if condition == "needs_limits":
         old = [each for each in left if each.wire < 2]
@@ -145,7 +145,7 @@ def _nobody(condition: str, text: str, left: Sequence[Candidate], first: bool) -
         return WhyCode.NO_MATCH, f"it asks for limits, which need working cgroups; they are missing on {names}"
     if first:
         return WhyCode.NO_MATCH, f"no node {text} ({_count(len(left), 'node')} registered)"
-    return WhyCode.NO_MATCH, f"no node {text} among the {len(left)} that match otherwise: {names}"
+    return WhyCode.NO_MATCH, f"no node {text} among those that match otherwise: {names}"
 
 
 def _conditions(target: Target) -> Iterator[tuple[str, str]]:
@@ -169,6 +169,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _some(items: Sequence[str]) -> str:
+def _some(items: Sequence[str], comma: str = ", ") -> str:
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
+    return comma.join(items[:SHOWN]) + more

@@ -103,8 +103,8 @@ def _follow_up(db: sqlite3.Connection, row: sqlite3.Row, moved: sqlite3.Row, now
     if key is not None and not status.live:
         if TaskStatus(row["status"]).live:
             ripples.startable.extend(key_limits.freed(db, key))
-        if status is TaskStatus.PENDING and moved["available_at"] is None:
-            ripples.startable.extend(key_limits.offer(db, key, moved["placement_id"]))
+        # It may have been the one that its line offers, or be the next.
+        ripples.startable.extend(key_limits.offer(db, key, moved["placement_id"]))
     if not status.terminal:
         return
     if moved["schedule_id"] == moved["id"]:

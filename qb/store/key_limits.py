@@ -33,8 +33,10 @@ UPDATE tasks SET claimable = 1 WHERE claimable = 0 AND id = (
 
 
 def set_limit(db: sqlite3.Connection, key_id: str, max_running: int) -> None:
-    """Remember what a key may run at once."""
-    db.execute(_SET, (key_id, max_running))
+    """Remember what a key may run at once; a change takes effect on what waits, too."""
+    if db.execute(_SET, (key_id, max_running)).rowcount:
+        db.execute(_WITHDRAW, (key_id,))
+        _offer_all(db, key_id)
 
 
 def limit(db: sqlite3.Connection, key_id: str) -> int:
@@ -66,7 +68,11 @@ def taken(db: sqlite3.Connection, key_id: str, line: int) -> None:
 
 def freed(db: sqlite3.Connection, key_id: str) -> list[int]:
     """A task of the key is held no more: when that makes room, offer the first of every line."""
-    if _room(db, key_id) != 1:
+    return _offer_all(db, key_id) if _room(db, key_id) == 1 else []
+
+
+def _offer_all(db: sqlite3.Connection, key_id: str) -> list[int]:
+    if _room(db, key_id) < 1:
         return []
     lines = [row[0] for row in db.execute(_LINES, {"key": key_id}).fetchall()]
     db.executemany(_OFFER, [{"key": key_id, "line": line} for line in lines])
