@@ -21,7 +21,7 @@ from qb.domain.times import iso
 from qb.service.credentials import Identity
 from qb.service.setup import initialise
 from qb.store import nodes, placements
-from tests.service.conftest import ADMIN, HandClock, Plane, close_plane, open_plane
+from tests.service.conftest import ADMIN, OPERATOR, HandClock, Plane, close_plane, open_plane
 
 NODES = {"a-1": {"site": "x"}, "a-2": {"site": "y"}, "b-1": {"site": "x"}}
 KEYS = [
@@ -101,10 +101,10 @@ class Play:
             await self.plane.tasks.cancel(self.made[index % len(self.made)])
 
     async def drain(self, index: int) -> None:
-        await self.plane.fleet.set_state(self.ids[list(NODES)[index]], NodeState.DRAINING)
+        await self.plane.nodes.set_state(OPERATOR, self.ids[list(NODES)[index]], NodeState.DRAINING)
 
     async def resume(self, index: int) -> None:
-        await self.plane.fleet.set_state(self.ids[list(NODES)[index]], NodeState.ACTIVE)
+        await self.plane.nodes.set_state(OPERATOR, self.ids[list(NODES)[index]], NodeState.ACTIVE)
 
     async def wait(self, seconds: float) -> None:
         self.plane.clock.turn(seconds)
