@@ -8,7 +8,7 @@ import pytest
 from qb.contract.routes import Caller
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.service.credentials import Identity
-from tests.service.conftest import ADMIN
+from tests.service.conftest import ADMIN, OPERATOR
 
 
 async def runs(plane: Any, schedule: str) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ async def test_a_schedule_ends_by_its_removal_or_by_cancelling_its_task_and_its_
     clock.turn(60)
     await plane.scheduler.tick()
     if how == "remove":
-        assert (await plane.schedules.remove(schedule))["next_run_at"] is None
+        assert (await plane.schedules.remove(OPERATOR, schedule))["next_run_at"] is None
     else:
         await plane.tasks.cancel(schedule)
     assert (await plane.show(schedule))["status"] == "cancelled"
@@ -103,7 +103,7 @@ async def test_a_schedule_ends_by_its_removal_or_by_cancelling_its_task_and_its_
     assert run["status"] == "pending"
     assert await plane.schedules.every(ADMIN) == []
     with pytest.raises(NotFound):
-        await plane.schedules.remove(schedule)
+        await plane.schedules.remove(OPERATOR, schedule)
     with pytest.raises(Conflict, match="is a schedule"):
         await plane.tasks.retry(ADMIN, schedule)
 
