@@ -7,6 +7,7 @@ from uuid import UUID
 from qb.cli.exits import CliError, Exit
 from qb.cli.terminal import one_line
 from qb.client import QbClient
+from qb.contract.keys import Key, Token
 from qb.contract.nodes import Node
 
 SHORTEST = 4
@@ -33,9 +34,28 @@ def node(client: QbClient, given: str) -> Node:
     for each in known:
         if given in (each.name, each.id):
             return each
-    found = [each.id for each in known if each.id.startswith(given.lower())] if len(given) >= SHORTEST else []
+    found = _begun([each.id for each in known], given)
     chosen = _only("node", given, found, "; `qb node list` shows their names and ids")
     return next(each for each in known if each.id == chosen)
+
+
+def key(client: QbClient, given: str) -> Key:
+    """The key with this name or id, or whose id `given` begins. Raises CliError when none or several do."""
+    listed = client.admin.keys()
+    known = {each.id: each for each in listed}
+    named = [each.id for each in listed if each.name == given]
+    found = named or _begun(known, given)
+    return known[_only("key", given, found, "; `qb key list` shows their names and ids")]
+
+
+def token(client: QbClient, given: str) -> Token:
+    """The registration token whose id `given` is or begins. Raises CliError when none or several do."""
+    known = {each.id: each for each in client.admin.tokens()}
+    return known[_only("token", given, _begun(known, given), "; `qb token list` shows their ids")]
+
+
+def _begun(ids: Iterable[str], given: str) -> list[str]:
+    return [each for each in ids if each.startswith(given.lower())] if len(given) >= SHORTEST else []
 
 
 def _whole(given: str) -> bool:

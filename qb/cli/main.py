@@ -9,7 +9,23 @@ import typer
 from typer.main import get_command
 
 from qb import __version__
-from qb.cli import database, demo, doctor, node, server, task, task_cleanup, task_record, transcript, version, webhook
+from qb.cli import (
+    audit,
+    database,
+    demo,
+    doctor,
+    key,
+    node,
+    node_change,
+    server,
+    task,
+    task_cleanup,
+    task_record,
+    token,
+    transcript,
+    version,
+    webhook,
+)
 from qb.cli.exits import CliError, Exit
 from qb.cli.options import examples
 
@@ -61,7 +77,11 @@ task_record.register(task.app)
 transcript.register(task.app)
 task_cleanup.register(task.app)
 app.add_typer(task.app, name="task")
+node_change.register(node.app)
 app.add_typer(node.app, name="node")
+app.add_typer(key.app, name="key")
+app.add_typer(token.app, name="token")
+app.command(epilog=examples("qb audit", "qb audit --action credential_refused -o wide"))(audit.audit)
 app.add_typer(database.app, name="db")
 app.add_typer(webhook.app, name="webhook")
 app.command(epilog=examples("qb version", "qb version -o json"))(version.version)

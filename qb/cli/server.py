@@ -118,6 +118,10 @@ def serve(
     crush_server_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Address of a Crush server, which tasks link their session to.")
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Believe X-Forwarded-For from there alone (repeatable)."),
+    ] = None,
     file_limit: Annotated[
         int | None, typer.Option(parser=byte_count, metavar="SIZE", help="Largest file or artifact taken; default 1G.")
     ] = None,
@@ -178,6 +182,7 @@ def serve(
         run(
             ServeSettings(
                 data_dir=data_dir,
+                trusted_proxies=tuple(trusted_proxy or ()),
                 hosts=tuple(host or ["127.0.0.1"]),
                 port=port,
                 url=url,

@@ -1,11 +1,13 @@
 """`qb task`: make tasks, look at them, wait for them, cancel them."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qb.cli.environment import environment
 from qb.cli.exits import CliError, Exit
 from qb.cli.options import Format, Output, TaskId, duration, examples, moment, pairs
 from qb.contract.states import TaskStatus
@@ -32,6 +34,7 @@ _FIELDS = {
     "files": "--file",
     "max_attempts": "--max-attempts",
     "image": "--image",
+    "env": "--env",
 }
 
 
@@ -61,6 +64,10 @@ def create(
     image: Annotated[
         str | None, typer.Option(metavar="IMAGE", help="Container image, instead of the node's own.")
     ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Hand over this variable of yours (repeatable).")
+    ] = None,
+    env_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Hand over its lines of NAME=VALUE.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it until it has ended.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -78,6 +85,7 @@ def create(
         "priority": priority,
         "max_attempts": max_attempts,
         "image": image,
+        "env": environment(env, env_file, os.environ),
     }
     if timeout is not None:
         given["timeout_seconds"] = timeout

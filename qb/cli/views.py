@@ -105,6 +105,7 @@ def task_sheet(task: Task, now: datetime) -> dict[str, object]:
         "Ended": _moment(task.completed_at, now),
         "Files": joined(task.files),
         "Image": task.image,
+        "Environment": joined(task.env_names),
         "Cost": None if task.cost is None else f"${task.cost:.2f}",
         "Transcript": task.crush_url,
         "Prompt": task.prompt,

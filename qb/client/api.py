@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from qb import __version__
+from qb.client.administration import Administration
 from qb.client.errors import BadAnswer, BadAssignment, ClientError
 from qb.client.transport import ANSWER_LIMIT, CHUNK, Around, Transport, chunks, nothing_around, parsed
 from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
@@ -57,6 +58,7 @@ class QbClient:
             answer_limit=answer_limit,
             around=around,
         )
+        self.admin = Administration(self._wire)
         if api_key:
             self._wire.headers["X-API-Key"] = api_key
         if registration_token:

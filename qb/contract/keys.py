@@ -3,11 +3,11 @@
 A secret is in one reply only, the one that made it; what lists show is its prefix.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from qb.contract.scopes import Role, Scope
 from qb.contract.text import Name, Tags, Text
 
 MAX_PATTERNS = 64
@@ -16,28 +16,6 @@ MAX_GRACE_HOURS = 24 * 365
 
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """A glob over node names, matched case-sensitively: ``client-acme-*``."""
-
-
-class Role(StrEnum):
-    """What an API key is: the operator's, or that of an external system with just the scopes it was given."""
-
-    ADMIN = "admin"
-    SCOPED = "scoped"
-
-
-class Scope(StrEnum):
-    """What a scoped key may do, always with its own tasks and uploads alone."""
-
-    TASKS_READ = "tasks:read"
-    TASKS_CREATE = "tasks:create"
-    TASKS_CANCEL = "tasks:cancel"
-    FILES = "files"
-    IMAGE = "image"
-    ENV = "env"
-
-
-USUAL_SCOPES = (Scope.TASKS_READ, Scope.TASKS_CREATE, Scope.TASKS_CANCEL, Scope.FILES)
-"""What a scoped key may do when nothing else was said: choosing images and environments is not among it."""
 
 
 class KeyCreate(BaseModel):

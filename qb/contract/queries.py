@@ -20,7 +20,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.contract.keys import MAX_GRACE_HOURS
 from qb.contract.states import TaskStatus
 from qb.contract.tasks import MAX_POLL_WAIT

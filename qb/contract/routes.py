@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from qb.contract.audit import AuditEntry
 from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
-from qb.contract.keys import Key, KeyCreate, KeyCreated, Scope, Token, TokenCreate, TokenCreated
+from qb.contract.keys import Key, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
 from qb.contract.queries import (
@@ -35,6 +35,7 @@ from qb.contract.queries import (
     TaskFilters,
 )
 from qb.contract.scheduling import Group, Schedule, Why
+from qb.contract.scopes import Scope
 from qb.contract.tasks import (
     Artifact,
     Assignment,

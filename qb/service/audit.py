@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from qb.contract.audit import Action, Outcome
+from qb.contract.acts import Action, Outcome
 from qb.contract.routes import Route
 from qb.domain.errors import QuarterbackError
 from qb.domain.times import iso

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from qb.contract.keys import Scope
 from qb.contract.routes import Caller
 from qb.contract.scheduling import OnFailure
+from qb.contract.scopes import Scope
 from qb.contract.states import Reporter, TaskStatus
 from qb.contract.tasks import TaskCreate
 from qb.domain.errors import Forbidden, Invalid

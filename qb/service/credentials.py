@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from qb.contract.keys import Role, Scope
 from qb.contract.routes import Caller
+from qb.contract.scopes import Role, Scope
 from qb.domain.errors import RegistrationOff, Unauthenticated
 from qb.domain.times import Clock, parse
 from qb.service.signing import NODE, TASK, Signing

@@ -7,7 +7,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.contract.scheduling import MAX_GROUP
 from qb.contract.states import NodeState
 from qb.contract.tasks import GroupCreate

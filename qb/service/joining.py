@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.contract.keys import TokenCreate
 from qb.domain.errors import Forbidden, NotFound
 from qb.domain.times import iso

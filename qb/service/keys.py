@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from qb.contract.audit import Action
-from qb.contract.keys import USUAL_SCOPES, KeyCreate, Role
+from qb.contract.acts import Action
+from qb.contract.keys import KeyCreate
+from qb.contract.scopes import USUAL_SCOPES, Role
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.domain.times import after, iso
 from qb.service import audit

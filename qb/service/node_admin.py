@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.contract.nodes import NodeChange, NodeCreate
 from qb.contract.states import NodeMode, NodeState, NodeStatus
 from qb.domain.errors import Conflict, Invalid, NotFound

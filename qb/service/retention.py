@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.domain.errors import QuarterbackError
 from qb.domain.retention import Retention as Ages
 from qb.domain.times import iso

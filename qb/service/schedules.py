@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.contract.scheduling import MissedRuns
 from qb.contract.states import Reporter
 from qb.domain.errors import NotFound

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any, TypeVar
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.contract.queries import LAST_CURSOR, TaskFilters, pair
 from qb.contract.routes import Caller
 from qb.contract.tasks import TaskCreate

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from qb.contract.audit import Action
+from qb.contract.acts import Action
 from qb.contract.webhooks import WebhookCreate
 from qb.domain.errors import Conflict, Invalid, NotFound, Unreachable
 from qb.domain.times import iso

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from typing import Any
 
-from qb.contract.audit import Action, Outcome
+from qb.contract.acts import Action, Outcome
 
 _ADD = """
 INSERT INTO audit_log (at, actor, actor_id, action, object, outcome, address, count, detail)

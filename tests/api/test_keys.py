@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qb.contract.keys import Scope
+from qb.contract.scopes import Scope
 from qb.domain.times import after, utc_now
 from tests.api.conftest import Running
 

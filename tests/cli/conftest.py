@@ -116,7 +116,7 @@ def api() -> Iterator[FakeApi]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_DELETE = _any
+        do_GET = do_POST = do_PATCH = do_DELETE = _any
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
