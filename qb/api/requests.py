@@ -26,6 +26,9 @@ class Requests:
         core = self._core()
         if core is None:
             return
+        if core.stopping.is_set():
+            # Who came in through the door as it closed must not stay: the connection ends with this answer.
+            resp.set_header("Connection", "close")
         core.metrics.answered(req.method, req.uri_template, resp.status, seconds)
         if self._every or resp.status_code >= 400:
             _tell(req, resp.status_code, seconds)

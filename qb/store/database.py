@@ -230,13 +230,17 @@ class Readers:
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="qb-reader")
+        self._closed = False
 
     async def run(self, read: Work[T]) -> T:
-        """Do `read` on a read-only connection; it sees everything committed so far."""
+        """Do `read` on a read-only connection; it sees everything committed so far. Raises Overloaded once closed."""
+        if self._closed:
+            raise Overloaded("the server is stopping: send the request again")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
 
     def close(self) -> None:
         """Wait for running reads, then let go of the database."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         for connection in self._open:
             connection.close()
