@@ -50,7 +50,7 @@ def output(say: Say) -> list[Figure]:
 
 async def _measure(server: Server, place: Path, say: Say) -> list[Figure]:
     async with AsyncExitStack() as owned:
-        tasks = [await owned.enter_async_context(_task(server, f"node-{index}")) for index in range(TASKS)]
+        tasks = [await owned.enter_async_context(printing_task(server, f"node-{index}")) for index in range(TASKS)]
         pairs = []
         for number in range(ROUNDS):
             raw = await asyncio.to_thread(_raw, place / f"raw-{number}.db", SECONDS / 2)
@@ -61,7 +61,7 @@ async def _measure(server: Server, place: Path, say: Say) -> list[Figure]:
         busy = asyncio.create_task(_rate(tasks[1:]))
         loaded = await _lags(server, tasks[0])
         await busy
-        grown = await _big(server, tasks[0], say)
+        grown = await growth_while_read(server, tasks[0], BIG_LINE, BIG_BYTES, say)
     rates = sorted(rate for rate, _ in pairs)
     say(f"lag p50 {quiet[49]:.1f} p95 {quiet[94]:.1f} ms; beside the load p50 {loaded[49]:.1f} p95 {loaded[94]:.1f} ms")
     middle = rates[len(rates) // 2]
@@ -98,7 +98,7 @@ class Printing:
 
 
 @asynccontextmanager
-async def _task(server: Server, name: str) -> AsyncIterator[Printing]:
+async def printing_task(server: Server, name: str) -> AsyncIterator[Printing]:
     async with Connection(server.port, server.registration_token) as joining:
         body = {"hostname": name, "wire": 2}
         node = await joining.post("/register", body, header="X-Registration-Token")
@@ -154,12 +154,15 @@ async def _lags(server: Server, task: Printing) -> list[float]:
     return quantiles(lags, n=100, method="inclusive")
 
 
-async def _big(server: Server, task: Printing, say: Say) -> float:
-    """MiB by which the worker grew while a task printed and a client read along; every line is counted."""
+async def growth_while_read(server: Server, task: Printing, text: str, size: int, say: Say) -> float:
+    """MiB by which the worker grew while a task printed `size` bytes as lines of `text`, and a client read along.
+
+    Raises RuntimeError when a line is lost, doubled or changed.
+    """
     assert server.process is not None
     [worker] = children(server.process.pid)
     before, grown = pss_kib(worker), 0.0
-    last, first, count = await _last(server, task), task.seq, BIG_BYTES // (len(BIG_LINE) + 1)
+    last, first, count = await _last(server, task), task.seq, size // (len(text) + 1)
     begun = time.perf_counter()
 
     async def reads() -> None:
@@ -167,14 +170,14 @@ async def _big(server: Server, task: Printing, say: Say) -> float:
         async with _stream(server, task, last) as lines:
             async for line in lines:
                 expected += 1
-                if line["seq"] != expected or line["text"] != BIG_LINE + "\n":
+                if line["seq"] != expected or line["text"] != text + "\n":
                     raise RuntimeError(f"line {line['seq']} came where {expected} should")
                 if expected == first + count:
                     return
 
     reading = asyncio.create_task(reads())
     while task.seq < first + count:
-        await task.print(BIG_LINE + "\n", 1000)
+        await task.print(text + "\n", min(1000, first + count - task.seq))
         grown = max(grown, (pss_kib(worker) - before) / 1024)
     while not reading.done():
         grown = max(grown, (pss_kib(worker) - before) / 1024)
