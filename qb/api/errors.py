@@ -68,12 +68,17 @@ _START = token_hex(6)
 _numbers = count(1)
 
 
+def next_request_id() -> str:
+    """An id that no other request has."""
+    return f"{_START}-{next(_numbers):x}"
+
+
 def request_id(req: Request) -> str:
     """The id of this request, the client's own or a new one; the same for every call with `req`."""
     known: str | None = getattr(req.context, "request_id", None)
     if known is None:
         sent = req.get_header("X-Request-ID")
-        known = sent if sent and _PLAIN_ID(sent) else f"{_START}-{next(_numbers):x}"
+        known = sent if sent and _PLAIN_ID(sent) else next_request_id()
         req.context.request_id = known
     return known
 

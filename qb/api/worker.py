@@ -10,6 +10,7 @@ from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from qb.api.protocol import Protocol
 from qb.api.server import OLD_WORKER_SECONDS, connection_limit
 
 YOUNG_OBJECTS = (10_000, 20, 50)
@@ -21,7 +22,7 @@ class Worker(UvicornWorker):
 
     CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class reads it so
         "loop": "uvloop",
-        "http": "httptools",
+        "http": Protocol,
         "ws": "none",
         "interface": "asgi3",
         "lifespan": "on",
