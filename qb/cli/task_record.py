@@ -120,7 +120,8 @@ def _print(line: "OutputLine", *, wide: bool) -> None:
     from qb.cli.terminal import inert, is_terminal
     from qb.contract.states import Stream
 
-    stream = sys.stderr if line.stream is Stream.STDERR and not wide else sys.stdout
+    # what is not the container's own stdout is not data: where output is cut, that is said on stderr too
+    stream = sys.stdout if wide or line.stream is Stream.STDOUT else sys.stderr
     text = inert(line.text) if is_terminal(stream) else line.text
     if wide:
         text = f"{line.at}  {line.attempt}  {line.stream}  " + text.rstrip("\n") + "\n"

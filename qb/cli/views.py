@@ -106,6 +106,7 @@ def task_sheet(task: Task, now: datetime) -> dict[str, object]:
         "Files": joined(task.files),
         "Image": task.image,
         "Environment": joined(task.env_names),
+        "Output": f"{size(task.output_dropped)} past the limit were not kept" if task.output_dropped else None,
         "Cost": None if task.cost is None else f"${task.cost:.2f}",
         "Transcript": task.crush_url,
         "Prompt": task.prompt,

@@ -27,6 +27,8 @@ RAW_RATIO = 0.25
 
 LAG_LINES = 400
 LAG_P95_MS = 300.0
+CLAIMS = 200
+CLAIM_P95_MS = 100.0
 BIG_BYTES = 100_000_000
 BIG_LINE = "y" * 99
 GROWTH_MIB = 50.0
@@ -59,11 +61,14 @@ async def _measure(server: Server, place: Path, say: Say) -> list[Figure]:
             pairs.append((rate, raw))
         quiet = await _lags(server, tasks[0])
         busy = asyncio.create_task(_rate(tasks[1:]))
+        claims = asyncio.create_task(_claims(server))
         loaded = await _lags(server, tasks[0])
         await busy
+        claimed = await claims
         grown = await growth_while_read(server, tasks[0], BIG_LINE, BIG_BYTES, say)
     rates = sorted(rate for rate, _ in pairs)
     say(f"lag p50 {quiet[49]:.1f} p95 {quiet[94]:.1f} ms; beside the load p50 {loaded[49]:.1f} p95 {loaded[94]:.1f} ms")
+    say(f"a claim beside the load: p50 {claimed[49]:.1f} p95 {claimed[94]:.1f} ms")
     middle = rates[len(rates) // 2]
     return [
         Figure("output: durable lines", middle, "/s", middle, LINES_PER_SECOND, "/s", least=True),
@@ -71,6 +76,7 @@ async def _measure(server: Server, place: Path, say: Say) -> list[Figure]:
         most("output: POST to stream, p50", [quiet[49]], "ms", LAG_P95_MS),
         most("output: POST to stream, p95", [quiet[94]], "ms", LAG_P95_MS),
         most("output: the same beside the load, p95", [loaded[94]], "ms", LAG_P95_MS),
+        most("output: a claim beside the load, p95", [claimed[94]], "ms", CLAIM_P95_MS),
         most(f"output: growth by {BIG_BYTES // 1_000_000} MB of one task", [grown], "MiB", GROWTH_MIB),
     ]
 
@@ -152,6 +158,26 @@ async def _lags(server: Server, task: Printing) -> list[float]:
             lags.append((time.perf_counter() - begun) * 1000)
             await sending
     return quantiles(lags, n=100, method="inclusive")
+
+
+async def _claims(server: Server) -> list[float]:
+    """Percentiles 1 to 99 of the milliseconds of a poll that gets a task, while others print."""
+    took: list[float] = []
+    async with Connection(server.port, server.registration_token) as joining:
+        body = {"hostname": "claims", "wire": 2, "slots": 256}
+        node = await joining.post("/register", body, header="X-Registration-Token")
+    async with Connection(server.port, server.admin_key) as admin, Connection(server.port, node["api_key"]) as runner:
+        held: list[str] = []
+        for _ in range(CLAIMS):
+            await admin.post("/tasks", {"prompt": "claim", "target_node_id": node["id"]})
+            begun = time.perf_counter()
+            given = await runner.get(f"/tasks/pending?held={','.join(held)}")
+            took.append((time.perf_counter() - begun) * 1000)
+            held = [f"{given['task_id']}:{given['attempt']}"]
+            said = {"task_id": given["task_id"], "attempt": given["attempt"]}
+            await runner.post("/status", said | {"status": "running", "seq": 1})
+            await runner.post("/status", said | {"status": "success", "exit_code": 0, "seq": 2})
+    return quantiles(took, n=100, method="inclusive")
 
 
 async def growth_while_read(server: Server, task: Printing, text: str, size: int, say: Say) -> float:
