@@ -20,6 +20,7 @@ from qb.cli import (
     server,
     task,
     task_cleanup,
+    task_list,
     task_record,
     token,
     transcript,
@@ -73,6 +74,7 @@ app.command(
     )
 )(server.serve)
 app.command(epilog=examples("qb doctor", "qb doctor --data-dir ~/qb", "qb doctor -o json"))(doctor.doctor)
+task_list.register(task.app)
 task_record.register(task.app)
 transcript.register(task.app)
 task_cleanup.register(task.app)

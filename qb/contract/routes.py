@@ -4,11 +4,6 @@ The app serves a route only with a row here, and the row names its callers: what
 `served=False` marks a route that the contract has and the app does not answer yet.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-from pydantic import BaseModel
-
 from qb.contract.audit import AuditEntry
 from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
 from qb.contract.keys import Key, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
@@ -34,8 +29,24 @@ from qb.contract.queries import (
     ResumeHeaders,
     TaskFilters,
 )
+from qb.contract.route import (
+    ADMIN,
+    ANYONE,
+    CANCEL,
+    CLIENTS,
+    CREATE,
+    FILES,
+    JOINING,
+    NODE,
+    OWN_TASK,
+    READ,
+    WORKERS,
+    Caller,
+    Media,
+    Route,
+    codes,
+)
 from qb.contract.scheduling import Group, Schedule, Why
-from qb.contract.scopes import Scope
 from qb.contract.tasks import (
     Artifact,
     Assignment,
@@ -51,73 +62,7 @@ from qb.contract.tasks import (
 )
 from qb.contract.webhooks import Webhook, WebhookCreate, WebhookCreated
 
-
-class Caller(StrEnum):
-    """Kinds of credential. Which one a request carries decides what it may call."""
-
-    ANYONE = "anyone"
-    ADMIN = "admin"
-    SCOPED = "scoped"
-    NODE = "node"
-    AGENT = "agent"
-    REGISTRATION = "registration"
-
-
-class Media(StrEnum):
-    """What a body is."""
-
-    JSON = "application/json"
-    BYTES = "application/octet-stream"
-    FORM = "multipart/form-data"
-    TEXT = "text/plain"
-    HTML = "text/html"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One row. `query` and `headers` are read with these models, into `req.context.query` and `req.context.headers`.
-
-    `many`: the reply is a JSON array. `nullable`: it may be null. `etag`: it has an ETag. `streams`: it is a stream of
-    server-sent events when the caller asks for that. `also`: statuses beside `status` and the errors that every
-    such route may answer. A scoped key needs `scope`; where the path names a task, it must be the key's own.
-    """
-
-    name: str
-    method: str
-    path: str
-    callers: frozenset[Caller]
-    request: type[BaseModel] | None = None
-    reply: type[BaseModel] | None = None
-    status: int = 200
-    many: bool = False
-    query: type[BaseModel] | None = None
-    headers: type[BaseModel] | None = None
-    takes: Media = Media.JSON
-    gives: Media = Media.JSON
-    streams: bool = False
-    nullable: bool = False
-    etag: bool = False
-    also: frozenset[int] = frozenset()
-    served: bool = True
-    scope: Scope | None = None
-
-
-def _callers(*callers: Caller) -> frozenset[Caller]:
-    return frozenset(callers)
-
-
-def _codes(*statuses: int) -> frozenset[int]:
-    return frozenset(statuses)
-
-
-ANYONE = _callers(Caller.ANYONE)
-ADMIN = _callers(Caller.ADMIN)
-CLIENTS = _callers(Caller.ADMIN, Caller.SCOPED)
-NODE = _callers(Caller.NODE)
-WORKERS = _callers(Caller.NODE, Caller.AGENT)
-READ, CREATE, CANCEL, FILES = Scope.TASKS_READ, Scope.TASKS_CREATE, Scope.TASKS_CANCEL, Scope.FILES
-OWN_TASK = CLIENTS | {Caller.AGENT}
-JOINING = _callers(Caller.REGISTRATION, Caller.NODE)
+__all__ = ["BY_NAME", "ROUTES", "Caller", "Media", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     # nodes and agents
@@ -132,7 +77,7 @@ ROUTES: tuple[Route, ...] = (
         query=Download,
         headers=DownloadHeaders,
         gives=Media.BYTES,
-        also=_codes(206, 304, 416),
+        also=codes(206, 304, 416),
     ),
     Route("report_status", "POST", "/status", WORKERS, StatusReport, Task),
     Route("report_session", "POST", "/logs", WORKERS, SessionUpload, StoredSession),
@@ -159,7 +104,7 @@ ROUTES: tuple[Route, ...] = (
         Task,
         status=201,
         headers=CreateHeaders,
-        also=_codes(200),
+        also=codes(200),
         scope=CREATE,
     ),
     Route("list_tasks", "GET", "/tasks", CLIENTS, None, Task, many=True, query=TaskFilters, scope=READ),
@@ -171,7 +116,7 @@ ROUTES: tuple[Route, ...] = (
         None,
         Task,
         headers=ReadHeaders,
-        also=_codes(304),
+        also=codes(304),
         etag=True,
         scope=READ,
     ),
@@ -220,7 +165,7 @@ ROUTES: tuple[Route, ...] = (
         CLIENTS,
         headers=DownloadHeaders,
         gives=Media.BYTES,
-        also=_codes(206, 304, 416),
+        also=codes(206, 304, 416),
         scope=READ,
     ),
     Route("retry_task", "POST", "/tasks/{task_id}/retry", CLIENTS, None, Task, status=201, scope=CREATE),
@@ -249,7 +194,7 @@ ROUTES: tuple[Route, ...] = (
         Node,
         headers=ChangeHeaders,
         etag=True,
-        also=_codes(412),
+        also=codes(412),
     ),
     Route("remove_node", "DELETE", "/nodes/{node_id}", ADMIN, None, Node, query=NodeRemoval),
     Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, query=NodeRotation),
@@ -273,12 +218,12 @@ ROUTES: tuple[Route, ...] = (
     # everyone
     Route("health", "GET", "/health", ANYONE, None, Health),
     Route("healthz", "GET", "/healthz", ANYONE, None, Health),
-    Route("readyz", "GET", "/readyz", ANYONE, None, Health, also=_codes(503)),
+    Route("readyz", "GET", "/readyz", ANYONE, None, Health, also=codes(503)),
     Route("version", "GET", "/version", ANYONE, None, Version),
     Route("openapi", "GET", "/openapi.json", ANYONE),
     Route("docs", "GET", "/docs", ANYONE, gives=Media.HTML),
-    Route("metrics", "GET", "/metrics", ANYONE, gives=Media.TEXT, also=_codes(401)),
-    Route("dashboard", "GET", "/dashboard", ANYONE, status=302, also=_codes(404)),
+    Route("metrics", "GET", "/metrics", ANYONE, gives=Media.TEXT, also=codes(401)),
+    Route("dashboard", "GET", "/dashboard", ANYONE, status=302, also=codes(404)),
     Route("dashboard_stats", "GET", "/dashboard/stats", ADMIN, None, DashboardStats),
 )
 

@@ -92,7 +92,7 @@ class World:
         route = BY_NAME[name]
         thing = await self.thing(route, role, whose) if about(route) else ""
         path = route.path
-        for part in ("task_id", "group_id", "node_id", "key_id", "token_id"):
+        for part in _SUBJECTS:
             path = path.replace(f"{{{part}}}", thing)
         path = path.replace("{name}", thing if whose == ABSENT else "f.txt")
         more: dict[str, Any] = {"params": {"task_id": thing}} if name == "download_file" else {}
@@ -106,7 +106,7 @@ class World:
 
 
 WORKERS_ROUTES = frozenset({"download_file", "report_status", "report_session", "report_output", "put_artifact"})
-_SUBJECTS = ("group_id", "node_id", "key_id", "token_id", "task_id")
+_SUBJECTS = ("group_id", "node_id", "key_id", "token_id", "webhook_id", "task_id")
 
 
 def about(route: Route) -> bool:
@@ -165,6 +165,10 @@ async def _token(world: World, owner: str, route: Route) -> str:
     return str((await world.made("/registration-tokens", {}))["id"])
 
 
+async def _webhook(world: World, owner: str, route: Route) -> str:
+    return str((await world.made("/webhooks", WEBHOOK))["id"])
+
+
 _MAKERS: dict[str, Callable[[World, str, Route], Awaitable[str]]] = {
     "task_id": _task,
     "schedule": _schedule,
@@ -172,7 +176,11 @@ _MAKERS: dict[str, Callable[[World, str, Route], Awaitable[str]]] = {
     "node_id": _node,
     "key_id": _api_key,
     "token_id": _token,
+    "webhook_id": _webhook,
 }
+WEBHOOK = {"url": "https://1.1.1.1/", "events": ["task.success"]}
+"""An event that never comes here: nothing is sent to anybody."""
+
 _SESSION = {"id": "s", "title": "t", "messages": []}
 _CHUNK = {"seq": 1, "stream": "stdout", "at": "2026-01-01T00:00:00Z", "text": "x"}
 BODIES: dict[str, Callable[[str, int], Any]] = {
@@ -187,4 +195,5 @@ BODIES: dict[str, Callable[[str, int], Any]] = {
     "change_node": lambda thing, number: {"slots": 2},
     "create_key": lambda thing, number: {"name": f"new-{number}"},
     "create_token": lambda thing, number: {},
+    "create_webhook": lambda thing, number: WEBHOOK,
 }
