@@ -24,6 +24,7 @@ from qb.push.policy import NodePolicy
 from qb.service.artifacts import Artifacts as ArtifactService
 from qb.service.audit import Audit
 from qb.service.blobs import Blobs
+from qb.service.chronicle import Chronicle
 from qb.service.collection import Collection
 from qb.service.core import Core, Settings, publish_settings
 from qb.service.deliveries import Deliveries
@@ -139,11 +140,11 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
         await core.stopping.wait()
         waiters.end_all()
 
-    deliveries = Deliveries(core, hooks).run
+    deliveries, chronicle = Deliveries(core, hooks).run, (await Chronicle.open(core)).run
     housekeeping = Housekeeping(core, audit)
     dispatcher = Dispatcher(core, registry, waiters, dispatch, transport)
     background = [Scheduler(core, registry, waiters).run, dispatcher.run, collection.run, housekeeping.run, end_polls]
-    return served, [*background, retention.run, deliveries]
+    return served, [*background, retention.run, deliveries, chronicle]
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> Api:

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+import structlog
+
 from qb.contract.nodes import Heartbeat, Register
 from qb.contract.routes import Caller
 from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
@@ -24,6 +26,8 @@ from qb.service.registry import Member, Registry, member_of
 from qb.service.waiters import Waiters
 from qb.store import claims, doubts, epochs, nodes, placements, tasks
 from qb.store.registration_tokens import RegistrationToken
+
+log = structlog.get_logger(__name__)
 
 
 async def load(core: Core) -> Registry:
@@ -115,6 +119,7 @@ class Fleet:
         return row
 
     def _admit(self, row: sqlite3.Row, now: datetime) -> dict[str, Any]:
+        log.info("node joined", node=row["name"], node_id=row["id"], wire=row["wire"])
         _know_key(self._core, row)
         self._registry.put(member_of(row, now))
         key = self._core.credentials.node_key(row["id"], row["key_version"])

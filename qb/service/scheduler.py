@@ -57,6 +57,7 @@ class Scheduler:
             member.offline = True
         if silent:
             await self._core.writer.run(lambda db: nodes.offline(db, [m.traits.node_id for m in silent]))
+            log.info("nodes fell silent", nodes=[member.traits.name for member in silent])
         await self._note_presence([member for member in self._registry.members.values() if member.to_write(now)])
         if await self._core.readers.run(lambda db: _anything(db, now)):
             ripples = await self._core.writer.run(lambda db: _settle(db, now))

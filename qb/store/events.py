@@ -10,6 +10,21 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PAGE = "SELECT * FROM task_events WHERE task_id = ? AND id > ? ORDER BY id LIMIT ?"
 _KNOWN = "SELECT 1 FROM task_events WHERE task_id = ? AND attempt = ? AND source = ? AND seq = ?"
+# A status is news where the event before it left the task in another one.
+_TURNS = """
+SELECT e.task_id, e.attempt, e.kind, e.status, e.node_id, e.detail ->> '$.reason' AS reason FROM task_events e
+WHERE e.id > ? AND e.id <= ? AND e.applied AND e.kind <> 'created'
+    AND e.status IN ('success', 'error', 'cancelled', 'pending')
+    AND e.status IS NOT (
+        SELECT b.status FROM task_events b
+        WHERE b.task_id = e.task_id AND b.id < e.id AND b.applied AND b.status IS NOT NULL ORDER BY b.id DESC LIMIT 1)
+ORDER BY e.id
+"""
+
+
+def turns(db: sqlite3.Connection, after: int, upto: int) -> list[sqlite3.Row]:
+    """Events with ids in (after, upto] that ended a task, or put it back in line."""
+    return db.execute(_TURNS, (after, upto)).fetchall()
 
 
 def add(

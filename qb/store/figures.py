@@ -4,7 +4,8 @@ import sqlite3
 from dataclasses import dataclass
 
 _QUEUE = """
-SELECT count(*) AS pending, coalesce(sum(claimable), 0) AS claimable FROM tasks WHERE status = 'pending'
+SELECT (SELECT count(*) FROM tasks WHERE status = 'pending') AS pending,
+    (SELECT count(*) FROM tasks WHERE claimable = 1) AS claimable
 """
 _OLDEST = "SELECT created_at FROM tasks WHERE status = 'pending' ORDER BY seq LIMIT 1"
 _LIVE = "SELECT status, count(*) FROM tasks WHERE status IN ('assigned', 'running', 'analyzing') GROUP BY status"
