@@ -16,19 +16,20 @@ Read = Callable[[Request], None]
 def reader(route: Route) -> Read | None:
     """What fills `req.context.query` and `req.context.headers` for this route; None when it has neither.
 
-    It raises Malformed for what does not fit.
+    It raises Malformed for what does not fit. Of a request without any, all share one empty reading.
     """
     query, headers = route.query, route.headers
     if query is None and headers is None:
         return None
+    no_query, no_headers = query and query(), headers and headers()
     names = [field.alias or name for name, field in (headers.model_fields.items() if headers else ())]
 
     def read(req: Request) -> None:
         if query is not None:
-            req.context.query = _validated(query, req.params)
+            req.context.query = _validated(query, req.params) if req.params else no_query
         if headers is not None:
             sent = {name: value for name in names if (value := req.get_header(name)) is not None}
-            req.context.headers = _validated(headers, sent)
+            req.context.headers = _validated(headers, sent) if sent else no_headers
 
     return read
 
