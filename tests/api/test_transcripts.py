@@ -160,6 +160,18 @@ async def test_a_long_transcript_comes_back_in_order(running: Running) -> None:
     assert [message["id"] for message in log["messages"]] == [message["id"] for message in messages]
 
 
+async def test_a_transcript_of_almost_32_mib_is_taken_and_a_longer_one_refused_whole(running: Running) -> None:
+    task = await hold(running)
+    messages = [{"id": f"m{number}", "content": "x" * (1 << 20)} for number in range(31)]
+    assert (await send(running, task, session(messages=messages)))["message_count"] == 31
+    longer = {"task_id": task.id, "session": session(messages=[*messages, *messages[:2]], cost=9.0)}
+    answer = await post(running, longer, task.node)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    [log] = await logs(running, task)
+    assert [len(message["content"]) for message in log["messages"]] == [1 << 20] * 31
+    assert (await shown(running, task))["cost"] == 0.25
+
+
 async def test_job_id_names_the_task_too_and_both_must_agree(running: Running) -> None:
     task = await hold(running)
     assert (await post(running, {"job_id": task.id, "session": session()}, task.node)).status_code == 200
