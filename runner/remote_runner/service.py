@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from remote_runner.errors import CannotStart
 from remote_runner.executor import Executor
 from remote_runner.intake import Intake
 from remote_runner.reporter import Reporter
@@ -16,6 +17,10 @@ from remote_runner.tools import Tools
 TICK = 1.0
 LETTING_GO = 2.0
 log = structlog.get_logger()
+
+
+class PartDied(CannotStart):
+    """A thread of the runner has ended by itself: whoever looks after the service starts it anew."""
 
 
 class Service:
@@ -44,7 +49,7 @@ class Service:
 
         def listen() -> None:
             while not joined.is_set():
-                if self._signals.woken.wait(TICK):
+                if self._signals.woken.wait(TICK) and not joined.is_set():
                     self._tools.stop.set()
                     return
 
@@ -61,7 +66,7 @@ class Service:
         thread.start()
 
     def run(self, readable: Callable[[], bool]) -> None:
-        """Serve until it is time to end; `readable` says whether new settings could be taken."""
+        """Serve until it is time to end; `readable` says whether new settings could be taken. Raises PartDied."""
         self._notifier.ready()
         log.info("serving", mode=self._tools.config.mode, slots=self._tools.config.slots)
         while not self._over(readable):
@@ -89,12 +94,10 @@ class Service:
         held = len(self._tools.journal.held())
         drain = ", draining" if self._intake.draining.is_set() else ""
         self._notifier.status(f"{held} of {self._tools.config.slots} slots in use{drain}")
-        dead = [thread.name for thread in self._threads if not thread.is_alive()]
-        if dead:
-            # a watchdog that hears nothing starts the service anew; its containers wait for it
-            log.critical("a part of the runner has died", part=dead[0])
-        else:
-            self._notifier.alive()
+        for thread in self._threads:
+            if not thread.is_alive():
+                raise PartDied(f"{thread.name} has died; its containers run on, start the runner again")
+        self._notifier.alive()
 
     def _drain(self) -> None:
         """Take nothing more, and give what runs its time; a second signal ends that."""

@@ -1,6 +1,7 @@
 """A runner as a process, and words for an agent that is a shell script."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -8,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from qb.contract.nodes import NodeCreate
+from qb.contract.states import NodeMode
 
 IMAGE = "localhost/qb-e2e-agent:latest"
 
@@ -39,17 +43,33 @@ class Node:
     folder: Path
     env: dict[str, str]
     name: str = "box"
+    mode: str = "pull"
+    endpoint: str = ""
+    key: str = ""
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         """Start it, or start it again on the same state."""
-        command = [sys.executable, "-m", "remote_runner", "pull", "--orchestrator-url", self.server.url]
-        command += ["--drain-seconds", "0"]
+        if self.mode == "push" and not self.key:
+            self._preregister()
+        command = [sys.executable, "-m", "remote_runner", self.mode, "--orchestrator-url", self.server.url]
+        command += ["--drain-seconds", "0", "--stop-grace", "1"]
         command += ["--name", self.name, "--container-image", IMAGE, "--poll-interval", "1"]
-        command += ["--victoria-home", str(self.folder / "home"), "--state-dir", str(self.folder / "state")]
-        env = {**self.env, "QB_REGISTRATION_TOKEN": self.server.registration_token}
+        command += ["--victoria-home", str(self.folder / "home"), "--state-dir", str(self.folder / "state"), *more]
+        if self.mode == "push":
+            command += ["--port", self.endpoint.rpartition(":")[2]]
+        joins = {"QB_NODE_KEY": self.key} if self.key else {"QB_REGISTRATION_TOKEN": self.server.registration_token}
         with (self.folder / "runner.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=env, stderr=log)
+            self.process = subprocess.Popen(command, env=self.env | joins, stderr=log)
+
+    def _preregister(self) -> None:
+        """An operator says where the push node is."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.endpoint = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        with self.server.client() as client:
+            body = NodeCreate(name=self.name, mode=NodeMode.PUSH, api_endpoint=self.endpoint)
+            self.key = client.create_node(body).api_key
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Stop it."""
@@ -63,3 +83,14 @@ class Node:
         command = ["podman", "ps", "-aq", "--filter", f"label=qb.task={task_id}"]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60, check=True)
         return done.stdout.split()
+
+    def sweep(self) -> None:
+        """Remove every container that its runner has left."""
+        runner = self.folder / "state" / "runner_id"
+        if runner.exists():
+            label = f"label=qb.runner={runner.read_text().strip()}"
+            command = ["podman", "ps", "-aq", "--filter", label]
+            done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60, check=True)
+            if done.stdout.split():
+                command = ["podman", "rm", "-f", "-t", "0", *done.stdout.split()]
+                subprocess.run(command, env=self.env, check=False, capture_output=True, timeout=60)

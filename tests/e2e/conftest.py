@@ -34,7 +34,7 @@ def server(tmp_path: Path, podman_env: dict[str, str]) -> Iterator[Server]:
     """A control plane that listens on loopback and, for containers, on podman's bridge."""
     command = ["podman", "network", "inspect", "podman", "--format", "{{range .Subnets}}{{.Gateway}}{{end}}"]
     done = subprocess.run(command, env=podman_env, capture_output=True, text=True, timeout=60, check=True)
-    own = new_server(tmp_path / "qb", "--host", "127.0.0.1", "--host", done.stdout.strip())
+    own = new_server(tmp_path / "qb", "--host", "127.0.0.1", "--host", done.stdout.strip(), "--loopback-nodes")
     own.start()
     try:
         yield own

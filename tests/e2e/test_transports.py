@@ -1,0 +1,136 @@
+"""One suite over every way that a task comes to a node: each case must end alike, whichever transport brought it.
+
+A further transport joins by another entry in TRANSPORTS.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from qb.client import QbClient
+from qb.contract.push import SIGNATURE, signature
+from qb.contract.states import Reason, TaskStatus
+from qb.contract.tasks import Task
+from tests.e2e.agent import Node, wait_until
+
+pytestmark = pytest.mark.podman
+TRANSPORTS = ("pull", "push")
+
+
+@pytest.fixture(params=TRANSPORTS)
+def node(
+    request: pytest.FixtureRequest, server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Path
+) -> Iterator[Node]:
+    """A runner that is brought its tasks by the transport under test."""
+    folder = tmp_path / "node"
+    folder.mkdir()
+    node = Node(server, folder, dict(podman_env), name=f"{request.param}-{os.getpid()}", mode=request.param)
+    node.start()
+    yield node
+    node.end()
+    node.sweep()
+
+
+def running(client: QbClient, task: Task) -> None:
+    """Wait until its container has begun to speak."""
+    wait_until(lambda: client.task_output(task.id), f"output of task {task.id}")
+
+
+def text(client: QbClient, task: Task) -> str:
+    """All its output."""
+    return "".join(line.text for line in client.task_output(task.id))
+
+
+def test_accept(client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
+    task = run("echo hello; echo kept > $TASK_OUTPUT_DIR/left.txt")
+    done = ended(task)
+    assert (done.status, done.exit_code, done.attempt) == (TaskStatus.SUCCESS, 0, 1)
+    assert text(client, task) == "hello\n"
+    assert [artifact.name for artifact in client.artifacts(task.id)] == ["left.txt"]
+
+
+def test_busy(client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
+    first = run("echo on; until [ -e $TASK_OUTPUT_DIR/go ]; do sleep 0.1; done")
+    running(client, first)
+    second = run("echo second")
+    wait_until(lambda: client.node(node.name).status == "busy", "the node is busy")
+    assert client.task(second.id).status is TaskStatus.PENDING
+    (node.folder / "home/tasks" / first.id[:8] / "out/go").touch()
+    assert ended(first).status is TaskStatus.SUCCESS
+    assert ended(second).status is TaskStatus.SUCCESS
+    assert client.task(second.id).attempt == 1
+
+
+def test_cancel(client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
+    task = run("echo on; sleep 600")
+    running(client, task)
+    client.cancel_task(task.id)
+    done = ended(task)
+    assert (done.status, done.reason) == (TaskStatus.CANCELLED, Reason.CANCELLED_BY_OPERATOR)
+    assert node.containers(task.id) == []
+
+
+def test_timeout(node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
+    done = ended(run("sleep 600", timeout_seconds=2))
+    assert (done.status, done.reason) == (TaskStatus.ERROR, Reason.TIMEOUT)
+
+
+def test_files(
+    client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task], tmp_path: Path
+) -> None:
+    (tmp_path / "données.csv").write_text("a,b\n")
+    upload = client.upload(tmp_path / "données.csv")
+    task = run('cat "$TASK_FILES_DIR/données.csv"', files=[upload.filename])
+    assert ended(task).status is TaskStatus.SUCCESS
+    assert text(client, task) == "a,b\n"
+
+
+def test_crash(client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
+    task = run("for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done")
+    running(client, task)
+    node.end(signal.SIGKILL)
+    node.start()
+    done = ended(task)
+    assert (done.status, done.attempt) == (TaskStatus.SUCCESS, 1)
+    assert text(client, task) == "1\n2\n3\n4\n5\n6\n"
+
+
+def test_outage(
+    server: Any, client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]
+) -> None:
+    task = run("for i in 1 2 3 4; do echo $i; sleep 0.5; done; touch $TASK_OUTPUT_DIR/over")
+    running(client, task)
+    server.kill()
+    wait_until((node.folder / "home/tasks" / task.id[:8] / "out/over").exists, "the container's end")
+    server.start()
+    assert ended(task).status is TaskStatus.SUCCESS
+    assert text(client, task) == "1\n2\n3\n4\n"
+    assert ended(run("echo and the next one")).status is TaskStatus.SUCCESS
+
+
+@pytest.mark.parametrize("node", ["push"], indirect=True)
+def test_duplicate(client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
+    """1,000 replays of one request, while it runs and after, start nothing; unsigned or altered ones neither."""
+    task = run("echo on; sleep 3")
+    running(client, task)
+    body = dumps(
+        {"task_id": task.id, "attempt": 1, "prompt": "echo again", "orchestrator_url": node.server.url}
+    ).encode()
+    good = {"X-API-Key": node.key, SIGNATURE: signature(node.key, body)}
+    with httpx2.Client(base_url=node.endpoint, timeout=30) as http, ThreadPoolExecutor(4) as pool:
+        during = list(pool.map(lambda _: http.post("/run", content=body, headers=good).status_code, range(500)))
+        assert ended(task).status is TaskStatus.SUCCESS
+        after = list(pool.map(lambda _: http.post("/run", content=body, headers=good).status_code, range(500)))
+        assert set(during + after) == {200}
+        other = body.replace(b'attempt": 1', b'attempt": 2')
+        assert http.post("/run", content=other, headers=good).status_code == 401
+        assert http.post("/run", content=other, headers={"X-API-Key": node.key}).status_code == 401
+        assert http.get("/status", headers={"X-API-Key": node.key}).json()["status"] == "idle"
+    assert text(client, task) == "on\n"

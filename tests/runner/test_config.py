@@ -1,0 +1,80 @@
+"""Settings: a flag before the environment, the environment before the file, and mistakes told in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from remote_runner.config import ConfigError, read
+
+URL = ("--orchestrator-url", "https://qb.example")
+FILE = """
+orchestrator_url = "https://file.example/"
+slots = 4
+workspace = "task"
+container_image = "localhost/file"
+capabilities = ["gpu", "big-disk"]
+[tags]
+site = "acme"
+floor = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A settings file."""
+    (tmp_path / "runner.toml").write_text(FILE)
+    return str(tmp_path / "runner.toml")
+
+
+def test_a_flag_counts_before_the_environment_and_that_before_the_file(file: str) -> None:
+    environ = {"QB_RUNNER_SLOTS": "2", "QB_RUNNER_CONTAINER_IMAGE": "localhost/env"}
+    config = read(["pull", "--config", file, "--slots", "8"], environ)
+    assert (config.slots, config.container_image, config.orchestrator_url) == (
+        8,
+        "localhost/env",
+        "https://file.example",
+    )
+    assert read(["pull", "--config", file], environ).slots == 2
+    assert read(["pull"], {"QB_RUNNER_CONFIG": file}).slots == 4
+
+
+def test_tags_and_capabilities_come_from_all_three(file: str) -> None:
+    config = read(["pull", "--config", file], {})
+    assert (config.tags, config.capabilities) == ({"site": "acme", "floor": "3"}, ("gpu", "big-disk"))
+    environ = {"QB_RUNNER_TAGS": "a=1, b=2", "QB_RUNNER_CAPABILITIES": "fast"}
+    config = read(["pull", *URL], environ)
+    assert (config.tags, config.capabilities) == ({"a": "1", "b": "2"}, ("fast",))
+    assert read(["pull", *URL, "--tag", "a=9", "--label", "c=3"], environ).tags == {"a": "9", "c": "3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("slotz = 4", "no option is called 'slotz'"),
+        ("slots = 0", "slots in the --config file: 0 is not between 1 and 256"),
+        ("slots = true", "slots in the --config file is not one text or number"),
+        ("tags = 'a=b'", "tags in the --config file is not a list"),
+        ("slots = ", "Invalid value"),
+        ("env_file = '/there/is/none'", "no such file"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        read(["pull", *URL, "--config", str(tmp_path / "bad.toml")], {})
+
+
+def test_what_belongs_together_is_asked_for_together(tmp_path: Path) -> None:
+    (tmp_path / "cert").touch()
+    with pytest.raises(ConfigError, match="no orchestrator"):
+        read(["pull"], {})
+    with pytest.raises(ConfigError, match="go together"):
+        read(["push", *URL, "--tls-cert", str(tmp_path / "cert")], {})
+    with pytest.raises(ConfigError, match="QB_RUNNER_PORT: 99999 is not between"):
+        read(["push", *URL], {"QB_RUNNER_PORT": "99999"})
+
+
+def test_push_listens_on_loopback_unless_told_otherwise() -> None:
+    assert read(["push", *URL], {}).host == "127.0.0.1"
+    networks = read(["push", *URL, "--allow-from", "10.0.0.0/8", "--allow-from", "::1/128"], {}).allow_from
+    assert [str(network) for network in networks] == ["10.0.0.0/8", "::1/128"]

@@ -1,0 +1,49 @@
+"""The runner as a service: --once, status, SIGTERM that drains, SIGHUP that takes the settings anew."""
+
+import json
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote_runner.runner import main
+
+pytestmark = pytest.mark.podman
+
+
+def test_one_task_is_seen_through_and_status_tells_of_it(
+    orchestrator: Any, runner: Any, until: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner.start("--once")
+    first, second = orchestrator.assign("echo once"), orchestrator.assign("echo never", task_id=str(uuid.uuid4()))
+    assert orchestrator.verdict(first).status == "success"
+    assert runner.process.wait(20) == 0
+    assert orchestrator.verdicts(second) == []
+    assert main(["status", "--state-dir", str(runner.state), "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["running"], found["attempts"], found["waiting_reports"]) == ("n1", False, [], 0)
+
+
+def test_sigterm_gives_what_runs_its_time_and_sighup_takes_the_settings_anew(
+    orchestrator: Any, runner: Any, until: Any, tmp_path: Path
+) -> None:
+    settings = tmp_path / "runner.toml"
+    settings.write_text('drain_seconds = 20\n[tags]\nsite = "old"\n')
+    runner.options = [option for option in runner.options if option not in ("--drain-seconds", "0")]
+    runner.start("--config", str(settings))
+    until(lambda: orchestrator.polls, what="a poll")
+    settings.write_text("slots = maybe\n")
+    runner.process.send_signal(signal.SIGHUP)
+    until(lambda: "not taken anew" in runner.logged(), what="a word on the settings")
+    settings.write_text('drain_seconds = 20\n[tags]\nsite = "new"\n')
+    first = orchestrator.assign("sleep 4")
+    until(lambda: orchestrator.permits(first), what="a start")
+    runner.process.send_signal(signal.SIGHUP)
+    until(lambda: orchestrator.registrations[-1].tags == {"site": "new"}, what="the new settings")
+    assert orchestrator.verdict(first).status == "success"
+    second = orchestrator.assign("sleep 3")
+    until(lambda: orchestrator.permits(second), what="another start")
+    assert runner.end(signal.SIGTERM) == 0
+    assert orchestrator.verdicts(second)[0].status == "success"
