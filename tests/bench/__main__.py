@@ -14,8 +14,10 @@ from tabulate import tabulate
 
 from tests.bench.backlog import claim_beside_backlog
 from tests.bench.figures import HEADERS, Bench, Figure
+from tests.bench.history import history
 from tests.bench.idle import idle_nodes
 from tests.bench.launch import submit_to_first_output
+from tests.bench.longpolls import long_polls
 from tests.bench.memory import idle_runner, server_memory
 from tests.bench.output import output
 from tests.bench.throughput import claim_rate, heartbeat_rate
@@ -27,6 +29,8 @@ BENCHES: dict[str, Bench] = {
     "backlog": claim_beside_backlog,
     "output": output,
     "idle-nodes": idle_nodes,
+    "long-polls": long_polls,
+    "history": history,
     "server-memory": server_memory,
     "idle-runner": idle_runner,
 }
