@@ -71,8 +71,8 @@ class Site:
 @pytest.fixture
 def site(small_disk: Disk) -> Iterator[Site]:
     server = new_server(small_disk.path / "qb")
-    server.start()
     try:
+        server.start()
         with server.client() as operator, server.joining() as joining:
             key = joining.register(Register(hostname="box", wire=2)).api_key
             with server.client(key) as node:
