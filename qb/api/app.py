@@ -43,6 +43,7 @@ from qb.service.retention import Retention
 from qb.service.scheduler import Scheduler
 from qb.service.schedules import Schedules as ScheduleService
 from qb.service.scrape import Scraper
+from qb.service.shortfalls import Shortfalls
 from qb.service.tasks import Tasks as TaskService
 from qb.service.transcripts import Transcripts
 from qb.service.waiters import Waiters
@@ -65,7 +66,8 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     files, collection = Files(core, registry, blobs), Collection(core, blobs)
     artifacts = Artifacts(ArtifactService(core, registry, blobs))
     output, logs = TaskOutput(core, task_service, Output(core, registry)), SessionLogs(Transcripts(core, registry))
-    health, node, task = HealthResource(core), Nodes(fleet, NodeAdmin(core, registry, waiters)), Tasks(task_service)
+    health, node = HealthResource(core), Nodes(fleet, NodeAdmin(core, registry, waiters))
+    task = Tasks(task_service, Shortfalls(core, registry))
     metrics = MetricsResource(await Scraper.open(core, waiters), metrics_key(core.settings.operations.metrics_key_file))
     docs = Documentation()
     group, schedule = Groups(GroupService(core, waiters)), Schedules(ScheduleService(core))

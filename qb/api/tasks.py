@@ -10,24 +10,27 @@ from qb.domain.etags import entity_tag
 from qb.service.core import Core
 from qb.service.journals import HISTORY
 from qb.service.reports import Reports
+from qb.service.shortfalls import Shortfalls
 from qb.service.tasks import Tasks as TaskService
 
 
 class Tasks:
     """/tasks and /tasks/{task_id}"""
 
-    def __init__(self, service: TaskService) -> None:
+    def __init__(self, service: TaskService, shortfalls: Shortfalls) -> None:
         self._service = service
+        self._shortfalls = shortfalls
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Create a task. With an Idempotency-Key that made it before, answer 200 and the same task."""
         body = await read_model(req, TaskCreate)
         identity, headers = req.context.identity, req.context.headers
+        warnings = self._shortfalls.of(identity, body)
         if headers.idempotency_key is None:
-            reply(resp, await self._service.create(identity, body), 201)
-            return
-        task, made = await self._service.create_once(identity, body, headers.idempotency_key)
-        reply(resp, task, 201 if made else 200)
+            task, made = await self._service.create(identity, body), True
+        else:
+            task, made = await self._service.create_once(identity, body, headers.idempotency_key)
+        reply(resp, task | {"warnings": warnings}, 201 if made else 200)
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List tasks, newest first; X-Next-Cursor leads to the next page."""

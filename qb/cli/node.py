@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qb.cli.options import Format, NodeName, Output, examples, pairs
-from qb.contract.states import NodeMode
+from qb.contract.states import Generation, NodeMode
 
 if TYPE_CHECKING:
     from qb.contract.nodes import Node
@@ -52,6 +52,9 @@ def add(
     endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Where a push node listens.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Tag for targeting (repeatable).")] = None,
     slots: Annotated[int, typer.Option(metavar="N", help="Tasks that it runs at once.")] = 1,
+    generation: Annotated[
+        Generation, typer.Option(metavar="A..E", help="Which older client it runs, where you know.")
+    ] = Generation.A,
     output: Output = Format.TABLE,
 ) -> None:
     """Register a node ahead of its first contact, and print its key this once."""
@@ -61,10 +64,16 @@ def add(
     from qb.cli.views import node_sheet
     from qb.contract.nodes import NodeCreate
 
-    names = {"name": "NAME", "api_endpoint": "--endpoint", "tags": "--tag", "slots": "--slots"}
+    names = {
+        "name": "NAME",
+        "api_endpoint": "--endpoint",
+        "tags": "--tag",
+        "slots": "--slots",
+        "generation": "--generation",
+    }
     with checked(names):
         tags = pairs(tag, "--tag") or {}
-        body = NodeCreate(name=name, mode=mode, api_endpoint=endpoint, tags=tags, slots=slots)
+        body = NodeCreate(name=name, generation=generation, mode=mode, api_endpoint=endpoint, tags=tags, slots=slots)
     with connected(ctx) as client:
         made = client.create_node(body)
     show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": f"{made.api_key} (shown this once)"}, output)

@@ -97,6 +97,9 @@ def serve(
     dashboard_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Address of the Datasette dashboard.")
     ] = None,
+    keyless_reports: Annotated[
+        bool, typer.Option("--keyless-reports", help="Take reports without a key: generation A sends none.")
+    ] = False,
     metrics_key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One line: the key that /metrics asks for; else it is open.")
     ] = None,
@@ -188,6 +191,7 @@ def serve(
                 url=url,
                 agent_url=agent_url,
                 dashboard_url=dashboard_url,
+                keyless_reports=keyless_reports,
                 operations=operations,
                 crush_server_url=crush_server_url,
                 node_ca_file=ca_file,

@@ -69,6 +69,9 @@ def create(
     ] = None,
     env_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Hand over its lines of NAME=VALUE.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it until it has ended.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse it where an older node that may take it lacks what it needs.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Create a task.
@@ -76,6 +79,7 @@ def create(
     With --follow the exit code is 0 when the task succeeds and 7 when it does not.
     """
     from qb.cli.connection import connected
+    from qb.cli.terminal import one_line
 
     given: dict[str, Any] = {
         "prompt": _prompt(prompt),
@@ -87,6 +91,8 @@ def create(
         "image": image,
         "env": environment(env, env_file, os.environ),
     }
+    if strict:
+        given["strict"] = True
     if timeout is not None:
         given["timeout_seconds"] = timeout
     paths = file or []
@@ -96,6 +102,8 @@ def create(
             body.target_node_id = _node_id(client, node)
         body.files = [client.upload(path).filename for path in paths] or None
         task = client.create_task(body)
+        for warning in task.warnings:
+            typer.echo(f"warning: {one_line(warning)}", err=True)
         if not follow:
             _listed([task], output)
             return

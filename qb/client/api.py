@@ -23,6 +23,7 @@ from qb.contract.tasks import (
     StatusReport,
     Task,
     TaskCreate,
+    TaskCreated,
     TaskEvent,
     Upload,
 )
@@ -137,9 +138,9 @@ class QbClient:
 
     # tasks
 
-    def create_task(self, body: TaskCreate) -> Task:
-        """Create a task."""
-        return self._wire.model(Task, "create_task", body=body)
+    def create_task(self, body: TaskCreate) -> TaskCreated:
+        """Create a task; its `warnings` say what older nodes cannot do for it."""
+        return self._wire.model(TaskCreated, "create_task", body=body)
 
     def tasks(self, *, limit: int = 200, **filters: str | list[str]) -> list[Task]:
         """At most `limit` tasks, newest first; the filters are those of qb.contract.queries.TaskFilters."""

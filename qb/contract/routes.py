@@ -57,6 +57,7 @@ from qb.contract.tasks import (
     StatusReport,
     Task,
     TaskCreate,
+    TaskCreated,
     TaskEvent,
     Upload,
 )
@@ -101,7 +102,7 @@ ROUTES: tuple[Route, ...] = (
         "/tasks",
         CLIENTS,
         TaskCreate,
-        Task,
+        TaskCreated,
         status=201,
         headers=CreateHeaders,
         also=codes(200),

@@ -39,6 +39,8 @@ class TaskCreate(Scheduling):
     image: Text | None = None
     env: dict[EnvName, EnvValue] | None = Field(default=None, max_length=MAX_ENV)
     limits: Limits | None = None
+    strict: bool = False
+    """Refuse the task, rather than warn, where an older node that may take it lacks what it needs."""
 
 
 class GroupCreate(TaskCreate):
@@ -102,6 +104,12 @@ class Task(BaseModel):
     image: str | None = None
     env_names: list[str] = []
     limits: Limits | None = None
+
+
+class TaskCreated(Task):
+    """Reply to POST /tasks: `warnings` say what older nodes that may take the task cannot do for it."""
+
+    warnings: list[str] = []
 
 
 class Assignment(BaseModel):

@@ -17,8 +17,8 @@ from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.files import checked_name
 from qb.service.registry import Registry
-from qb.service.reports import attempt_of
 from qb.service.sending import Sending
+from qb.service.speakers import attempt_of
 from qb.store import claims, events, tasks
 from qb.store import files as store
 from qb.store.files import StoredFile

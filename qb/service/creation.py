@@ -49,15 +49,19 @@ class Made:
 def draft(body: TaskCreate, identity: Identity, *, most: int) -> Draft:
     """Check what is asked for. Raises Invalid, naming the field."""
     _check_scopes(body, identity)
-    target = Target.of(
+    env_id = str(uuid.uuid4()) if body.env else None
+    return Draft(body, target_of(identity, body), identity, _recurrence(body), most, env_id)
+
+
+def target_of(identity: Identity, body: TaskCreate) -> Target:
+    """The nodes that may run the task: those it asks for, of those that its creator's key allows. Raises Invalid."""
+    return Target.of(
         node_id=body.target_node_id,
         node_name=body.target_node_name,
         tags=body.target_tags,
         capabilities=body.capabilities,
         needs_limits=body.limits is not None,
     ).narrowed(within=identity.node_patterns, tags=dict(identity.node_tags))
-    env_id = str(uuid.uuid4()) if body.env else None
-    return Draft(body, target, identity, _recurrence(body), most, env_id)
 
 
 def create(db: sqlite3.Connection, asked: Draft, now: datetime) -> Made:

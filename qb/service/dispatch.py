@@ -19,6 +19,7 @@ from qb.domain.times import after, iso
 from qb.service import legacy, task_env, transitions
 from qb.service.core import Core
 from qb.service.registry import Member, Registry
+from qb.service.ripples import Ripples
 from qb.service.waiters import Waiter, Waiters
 from qb.store import claims, events, placements, tasks
 
@@ -118,10 +119,10 @@ class Dispatch:
         """An older node polls only when it is idle: settle what it holds; returns what is to be delivered again."""
         now = self._core.clock()
 
-        def work(db: sqlite3.Connection) -> tuple[dict[str, Any] | None, list[str]]:
+        def work(db: sqlite3.Connection) -> tuple[dict[str, Any] | None, Ripples]:
             holds = claims.held(db, member.traits.node_id)
             if not holds:
-                return None, []
+                return None, Ripples()
             again, settled = legacy.polled(db, member, holds, now)
             if again is None:
                 return None, settled
@@ -129,8 +130,7 @@ class Dispatch:
             return self._assignment(member, again, now), settled
 
         assignment, settled = await self._core.writer.run(work)
-        for task_id in settled:
-            self._core.hub.publish(task_id)
+        settled.tell(self._core.hub, self._waiters)
         return assignment
 
     async def _hand_over(self, assignment: dict[str, Any], line: Line) -> dict[str, Any] | None:

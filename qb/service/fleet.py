@@ -23,6 +23,7 @@ from qb.service.credentials import Identity
 from qb.service.joining import spent
 from qb.service.node_admin import find, fresh
 from qb.service.registry import Member, Registry, member_of
+from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
 from qb.store import claims, doubts, epochs, nodes, placements, tasks
 from qb.store.registration_tokens import RegistrationToken
@@ -134,14 +135,13 @@ class Fleet:
         member.seen(now)
         member.written(now)
         learnt = legacy.heard_heartbeat(member, body, now) if member.wire < 2 else {}
-        reply, moved = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, learnt, now))
-        for task_id in moved:
-            self._core.hub.publish(task_id)
+        reply, ripples = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, learnt, now))
+        ripples.tell(self._core.hub, self._waiters)
         return reply
 
     def _heartbeat(
         self, db: sqlite3.Connection, member: Member, body: Heartbeat, learnt: dict[str, Any], now: datetime
-    ) -> tuple[dict[str, Any], list[str]]:
+    ) -> tuple[dict[str, Any], Ripples]:
         node_id = member.traits.node_id
         legacy.remember(db, member, learnt)
         told = body.running or []
@@ -169,7 +169,7 @@ class Fleet:
         if member.wire < 2:
             return reply, legacy.heartbeat(db, member, holds, body, now)
         reply["cancel"] = _renewed(db, member, holds, body, now)
-        return reply, adopted
+        return reply, Ripples(changed=adopted)
 
     async def page(self, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Nodes by name, those after the name `after`, in the shape of Node."""

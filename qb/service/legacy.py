@@ -76,21 +76,21 @@ def speaker(body: StatusReport, user_agent: str | None) -> Reporter:
 
 def heartbeat(
     db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], body: Heartbeat, now: datetime
-) -> list[str]:
-    """Renew all that the node holds, and read what the heartbeat says of it; returns the tasks that have changed."""
+) -> Ripples:
+    """Renew all that the node holds, and read what the heartbeat says of it; returns what has changed by that."""
+    ripples = Ripples()
     if not holds:
-        return []
+        return ripples
     claims.renew_all(db, member.traits.node_id, lease=after(now, member.lease))
-    moved = []
     for held in holds:
         if held["status"] != TaskStatus.ASSIGNED:
             continue
         if body.status is NodeStatus.BUSY or body.current_task_id == held["id"]:
             _runs(db, held, now)
-        elif body.status is not NodeStatus.IDLE or not _lost(db, member, held, now):
+        elif body.status is not NodeStatus.IDLE or not _lost(db, member, held, now, ripples):
             continue
-        moved.append(held["id"])
-    return moved
+        ripples.changed.append(held["id"])
+    return ripples.resolve(db)
 
 
 def _runs(db: sqlite3.Connection, held: sqlite3.Row, now: datetime) -> None:
@@ -102,17 +102,17 @@ def _runs(db: sqlite3.Connection, held: sqlite3.Row, now: datetime) -> None:
     tasks.start_attempt(db, row, now=iso(now))
 
 
-def _lost(db: sqlite3.Connection, member: Member, held: sqlite3.Row, now: datetime) -> bool:
+def _lost(db: sqlite3.Connection, member: Member, held: sqlite3.Row, now: datetime, ripples: Ripples) -> bool:
     """The node is idle after a delivery. Only D and E prove by that that nothing has started."""
     if held["cancel_requested_at"] or doubts.get(db, held) is not None:
         return False
     if member.generation not in generations.REDELIVERED:
         text = "the node is idle after the delivery: its reply was lost, or its container ended at once"
-        transitions.apply(db, _task(db, held), Event.DELIVERY_DOUBTED, now=iso(now), message=text)
+        transitions.apply(db, _task(db, held), Event.DELIVERY_DOUBTED, now=iso(now), message=text, ripples=ripples)
         return True
     if held["deliveries"] >= leases.MAX_DELIVERIES:
         text = f"delivered {leases.MAX_DELIVERIES} times, and the node is idle: is its network dropping replies?"
-        transitions.apply(db, _task(db, held), Event.UNDELIVERABLE, now=iso(now), message=text)
+        transitions.apply(db, _task(db, held), Event.UNDELIVERABLE, now=iso(now), message=text, ripples=ripples)
         return True
     doubts.put(db, held, LOST, due=after(now, member.lease), weaker=LOST)
     return False
@@ -120,11 +120,10 @@ def _lost(db: sqlite3.Connection, member: Member, held: sqlite3.Row, now: dateti
 
 def polled(
     db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], now: datetime
-) -> tuple[sqlite3.Row | None, list[str]]:
+) -> tuple[sqlite3.Row | None, Ripples]:
     """The node polls though it holds something, so it is idle; returns a delivery to repeat, and what has changed."""
-    claims_lease = after(now, member.lease)
-    doubts.extend(db, member.traits.node_id, lease=claims_lease)
-    moved: list[str] = []
+    lease, ripples = after(now, member.lease), Ripples()
+    doubts.extend(db, member.traits.node_id, lease=lease)
     for held in holds:
         if held["status"] != TaskStatus.ASSIGNED:
             due = after(now, leases.VERDICT_GRACE)
@@ -133,14 +132,14 @@ def polled(
             continue
         elif (doubt := doubts.get(db, held)) == LOST:
             doubts.drop(db, held["id"])
-            again = claims.redeliver(db, held["id"], held["attempt"], lease=claims_lease)
+            again = claims.redeliver(db, held["id"], held["attempt"], lease=lease)
             if again is not None:
-                return again, moved
+                return again, ripples.resolve(db)
         elif doubt is None:
             text = "the node polled again without a heartbeat since the delivery: what became of it is not known"
-            transitions.apply(db, _task(db, held), Event.DELIVERY_DOUBTED, now=iso(now), message=text)
-            moved.append(held["id"])
-    return None, moved
+            transitions.apply(db, _task(db, held), Event.DELIVERY_DOUBTED, now=iso(now), message=text, ripples=ripples)
+            ripples.changed.append(held["id"])
+    return None, ripples.resolve(db)
 
 
 def silence(row: sqlite3.Row) -> Event:

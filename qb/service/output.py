@@ -12,7 +12,7 @@ from qb.service.artifacts import renew
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Registry
-from qb.service.reports import attempt_of
+from qb.service.speakers import attempt_of
 from qb.store import output, tasks
 from qb.store.output import Line
 

@@ -109,7 +109,13 @@ class Registry:
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
         self.floor = 0
+        self.old: set[str] = set()
 
     def put(self, member: Member) -> None:
         """Remember a new or changed node."""
         self.members[member.traits.node_id] = member
+        (self.old.add if member.wire < 2 else self.old.discard)(member.traits.node_id)
+
+    def older(self) -> list[Member]:
+        """Nodes that run an older client."""
+        return [self.members[node_id] for node_id in self.old if node_id in self.members]

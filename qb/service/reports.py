@@ -1,11 +1,10 @@
 """POST /status: what nodes and agents report, and what it makes of a task."""
 
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from qb.contract.routes import Caller
 from qb.contract.states import Reason, Reporter, ReportStatus, TaskStatus
 from qb.contract.tasks import StatusReport
 from qb.domain import leases, lifecycle
@@ -16,8 +15,9 @@ from qb.service import legacy, transitions
 from qb.service.adoption import adopt
 from qb.service.core import Core
 from qb.service.credentials import Identity
-from qb.service.registry import Member, Registry
+from qb.service.registry import Registry
 from qb.service.ripples import Ripples
+from qb.service.speakers import Speaker, attempt_of, speaker_of
 from qb.service.waiters import Waiters
 from qb.store import claims, events, placements, tasks
 
@@ -38,15 +38,6 @@ class _Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Speaker:
-    """Who reports; of an older client also which node it is, and what its row learns from the report."""
-
-    source: Reporter
-    member: Member | None = None
-    learnt: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class _Answer:
     """The task as it is after the report, or why the report was not applied; either is committed first."""
 
@@ -54,35 +45,6 @@ class _Answer:
     refusal: QuarterbackError | None = None
     freed: bool = False
     ripples: Ripples | None = None
-
-
-def attempt_of(db: sqlite3.Connection, identity: Identity, task_id: str, said: int | None, *, now: datetime) -> int:
-    """The attempt that the caller speaks for.
-
-    Raises NotFound for a task that is none of its business, Unauthenticated for a replaced key whose time is over.
-    """
-    missing = NotFound(f"no task {task_id}")
-    if identity.caller is Caller.AGENT:
-        if identity.task_id != task_id or identity.attempt is None:
-            raise missing
-        return identity.attempt
-    if identity.caller is Caller.ANYONE:
-        # A keyless report, where the setting allows them: the oldest reporters name nothing but the task.
-        row = tasks.get(db, task_id)
-        if row is None or not row["attempt"]:
-            raise missing
-        return int(row["attempt"])
-    if identity.node_id is None:
-        raise missing
-    if not identity.current:
-        own = legacy.attempt_of_replaced_key(db, identity, task_id, said, now)
-        if own is None:
-            raise missing
-        return own
-    last = claims.last_held(db, task_id, identity.node_id)
-    if last is None or (said is not None and not claims.ever_held(db, task_id, said, identity.node_id)):
-        raise missing
-    return last if said is None else said
 
 
 class Reports:
@@ -102,7 +64,7 @@ class Reports:
         if body.task is None:
             raise Invalid("task_id is missing: name the task that the report is about")
         now = self._core.clock()
-        speaker = self._speaker(identity, body, user_agent, now)
+        speaker = speaker_of(self._registry, identity, body, user_agent, now)
         answer = await self._core.writer.run(lambda db: self._take(db, identity, body, speaker, now))
         self._core.hub.publish(body.task)
         if answer.ripples is not None:
@@ -114,18 +76,8 @@ class Reports:
             raise answer.refusal
         return answer.task
 
-    def _speaker(self, identity: Identity, body: StatusReport, user_agent: str | None, now: datetime) -> _Speaker:
-        member = self._registry.members.get(identity.node_id or "")
-        if member is None:
-            return _Speaker(Reporter.AGENT)
-        member.seen(now)
-        if member.wire >= 2:
-            return _Speaker(Reporter.RUNNER)
-        learnt = legacy.heard_report(member, body, user_agent)
-        return _Speaker(legacy.speaker(body, user_agent), member, learnt)
-
     def _take(
-        self, db: sqlite3.Connection, identity: Identity, body: StatusReport, speaker: _Speaker, now: datetime
+        self, db: sqlite3.Connection, identity: Identity, body: StatusReport, speaker: Speaker, now: datetime
     ) -> _Answer:
         task_id = body.task or ""
         own = self._registry.members.get(identity.node_id or "")

@@ -12,7 +12,7 @@ from qb.service import legacy
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Registry
-from qb.service.reports import attempt_of
+from qb.service.speakers import attempt_of
 from qb.store import claims, events, tasks, transcripts
 
 MILLISECONDS = 10**11

@@ -9,7 +9,7 @@ import pytest
 
 from qb.contract.errors import ErrorCode
 from qb.contract.states import Reason, Stream, TaskStatus
-from qb.contract.tasks import Artifact, OutputLine, Upload
+from qb.contract.tasks import Artifact, OutputLine, TaskCreated, Upload
 
 ONE = "3f2a0000-0000-4000-8000-000000000001"
 TWO = "3f2b0000-0000-4000-8000-000000000002"
@@ -45,6 +45,15 @@ def test_create_sends_what_the_options_say(qb: Any, connected: Any, make_task: A
         "missed_runs": "skip",
         "on_failure": "cancel",
     }
+
+
+def test_create_prints_warnings_beside_the_data(qb: Any, connected: Any, make_task: Any) -> None:
+    warning = "cancel: old-1 (of generation C) cannot be told to stop"
+    created = TaskCreated.model_validate({**make_task().model_dump(), "warnings": [warning]})
+    connected.answers("POST", "/tasks", created, 201)
+    ran = qb("task", "create", "Do it", "--strict", "-o", "id")
+    assert (ran.code, ran.out, ran.err) == (0, f"{ONE}\n", f"warning: {warning}\n")
+    assert connected.seen[0].json()["strict"] is True
 
 
 def test_files_are_uploaded_and_named_as_the_server_named_them(

@@ -61,6 +61,13 @@ class ControlPlane:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    def upload(self, name: str, content: bytes) -> str:
+        """Upload a file; returns what POST /tasks takes in `files`."""
+        headers = {"X-API-Key": self.admin_key}
+        answer = httpx2.post(f"{self.url}/upload", files={"file": (name, content)}, headers=headers, timeout=30)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["filename"])
+
     def show(self, task_id: str) -> dict[str, Any]:
         """The task."""
         found: dict[str, Any] = self.call("GET", f"/tasks/{task_id}").json()

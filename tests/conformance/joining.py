@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from tests.conformance import generation_a, generation_b, generation_c, generation_d
+from tests.conformance import generation_a, generation_b, generation_c, generation_d, generation_ours
 from tests.conformance.container import BARE, Image
 from tests.conformance.control_plane import ControlPlane
 from tests.conformance.generation_a import PullA
@@ -10,6 +10,7 @@ from tests.conformance.generation_b import PullB
 from tests.conformance.generation_c import PullC
 from tests.conformance.generation_d import PullD
 from tests.conformance.generation_e import PullE
+from tests.conformance.generation_ours import PullOurs
 from tests.conformance.pull_runner import PullRunner
 
 R = TypeVar("R", bound=PullRunner)
@@ -22,6 +23,7 @@ IMAGES: dict[type[PullRunner], Image] = {
     PullC: generation_c.IMAGE,
     PullD: generation_d.IMAGE,
     PullE: BARE,
+    PullOurs: generation_ours.IMAGE,
 }
 
 

@@ -1,0 +1,83 @@
+"""Say at a task's creation what the older nodes that may take it cannot do for it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from qb.contract.routes import Caller
+from qb.contract.tasks import TaskCreate
+from qb.domain.errors import Invalid
+from qb.domain.placement import matches
+from qb.domain.shortfalls import CONSEQUENCES, Need, lacks
+from qb.service.core import Core
+from qb.service.creation import target_of
+from qb.service.credentials import Identity
+from qb.service.registry import Member, Registry
+
+NAMED = 3
+"""Nodes that a warning names at most."""
+
+
+class Shortfalls:
+    """Knows the fleet's older nodes."""
+
+    def __init__(self, core: Core, registry: Registry) -> None:
+        self._core = core
+        self._registry = registry
+
+    def of(self, identity: Identity, body: TaskCreate) -> list[str]:
+        """A line for each need of the task that an older node which may take it does not meet.
+
+        Raises Invalid with them where the body is `strict`.
+        """
+        if not self._registry.old:
+            return []
+        lacking = self._lacking(identity, body)
+        named = identity.caller is Caller.ADMIN
+        lines = [
+            f"{need}: {_nodes(lacking[need], named)} {text}" for need, text in CONSEQUENCES.items() if need in lacking
+        ]
+        if lines and body.strict:
+            raise Invalid("strict: " + "; ".join(lines) + "; target other nodes, or leave strict out")
+        return lines
+
+    def _lacking(self, identity: Identity, body: TaskCreate) -> dict[Need, list[Member]]:
+        asked = target_of(identity, body)
+        needs, target = _needs(body), replace(asked, needs_limits=False)
+        if Need.LIMITS in needs:
+            # with limits no older node gets the task at all: that is worth a word where nobody else could
+            needs = frozenset({Need.LIMITS})
+            if any(matches(asked, member.traits) for member in self._registry.members.values()):
+                return {}
+        found: dict[Need, list[Member]] = {}
+        for member in self._registry.older():
+            missing = needs & lacks(member.generation, member.mode, keyless_reports=self._core.settings.keyless_reports)
+            if missing and matches(target, member.traits):
+                for need in missing:
+                    found.setdefault(need, []).append(member)
+        return found
+
+
+def _needs(body: TaskCreate) -> frozenset[Need]:
+    asked = {
+        Need.TIME_LIMIT: body.timeout_seconds is not None,
+        Need.RETRY_FENCING: body.max_attempts > 1,
+        Need.FILES: bool(body.files),
+        Need.IMAGE: body.image is not None,
+        Need.ENV: bool(body.env),
+        Need.LIMITS: body.limits is not None,
+    }
+    return frozenset({Need.CANCEL, Need.VERDICT, *(need for need, given in asked.items() if given)})
+
+
+def _nodes(members: list[Member], named: bool) -> str:
+    generations = _listed(sorted({str(member.generation) for member in members}))
+    kind = "of an older generation" if generations == "old" else f"of generation {generations}"
+    if not named:
+        return f"a node {kind}"
+    names = sorted(member.traits.name for member in members)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more} ({kind})"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)

@@ -1,0 +1,93 @@
+"""A task that needs what an older node lacks says so at its creation, or is refused where it is strict."""
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.control_plane import ControlPlane
+from tests.conformance.generation_a import PullA
+from tests.conformance.generation_b import PullB, PushB
+from tests.conformance.generation_c import PullC
+from tests.conformance.generation_d import PullD
+from tests.conformance.generation_ours import PullOurs
+from tests.conformance.joining import join, known
+
+
+def warned(plane: ControlPlane, **body: Any) -> dict[str, str]:
+    """What the creation of a task warns of: the text by what it is about."""
+    answer = plane.call("POST", "/tasks", {"prompt": "work", **body})
+    assert answer.status_code == 201, answer.text
+    return dict(line.split(": ", 1) for line in answer.json()["warnings"])
+
+
+def test_a_task_for_our_own_runners_has_nothing_to_warn_of(plane: ControlPlane) -> None:
+    join(plane, PullOurs, "new")
+    join(plane, PullC, "old")
+    assert warned(plane, target_node_name="new", max_attempts=3, image="busybox") == {}
+    assert warned(plane, target_node_name="nobody") == {}
+
+
+def test_a_cancel_that_cannot_be_proved_is_said(plane: ControlPlane) -> None:
+    known(plane, PullD, "old")
+    told = warned(plane)
+    assert set(told) == {"cancel"}
+    assert told["cancel"].startswith("old (of generation D) cannot be told to stop")
+
+
+@pytest.mark.parametrize(
+    ("body", "need"),
+    [({"max_attempts": 2}, "max_attempts"), ({"image": "busybox"}, "image")],
+)
+def test_each_need_that_is_not_met_has_its_line(plane: ControlPlane, body: dict[str, Any], need: str) -> None:
+    known(plane, PullD, "old")
+    assert set(warned(plane, **body)) == {"cancel", need}
+
+
+def test_a_time_limit_is_only_the_servers_own_for_a_and_b(plane: ControlPlane) -> None:
+    known(plane, PullB, "old")
+    assert "timeout_seconds" in warned(plane)
+    assert "timeout_seconds" not in warned(plane, timeout_seconds=None)
+
+
+def test_an_old_push_node_gets_no_files(plane: ControlPlane) -> None:
+    push = PushB(name="cloud")
+    push.register(plane.url, plane.registration_token)
+    join(plane, PullC, "edge").turn()
+    sent = plane.upload("data.bin", b"1")
+    assert "files" in warned(plane, target_node_name="cloud", files=[sent])
+    assert "files" not in warned(plane, target_node_name="edge", files=[sent])
+
+
+def test_generation_a_without_keyless_reports_cannot_tell_its_verdict(plane: ControlPlane) -> None:
+    join(plane, PullA, "old")
+    assert "verdict" in warned(plane)
+
+
+def test_where_keyless_reports_are_taken_generation_a_can(keyless_plane: ControlPlane) -> None:
+    join(keyless_plane, PullA, "old")
+    assert "verdict" not in warned(keyless_plane)
+
+
+def test_limits_pass_old_nodes_over_and_say_so_where_nobody_else_matches(plane: ControlPlane) -> None:
+    join(plane, PullC, "old")
+    assert set(warned(plane, limits={"memory_mb": 64})) == {"limits"}
+    join(plane, PullOurs, "new")
+    assert warned(plane, limits={"memory_mb": 64}) == {}
+
+
+def test_many_nodes_are_counted_and_three_are_named(plane: ControlPlane) -> None:
+    for number in range(5):
+        join(plane, PullC, f"old-{number}").turn()
+    assert warned(plane)["cancel"].startswith("old-0, old-1, old-2 and 2 more (of generation C) ")
+
+
+def test_a_strict_task_is_refused_with_the_same_words(plane: ControlPlane) -> None:
+    join(plane, PullC, "old").turn()
+    refused = plane.call("POST", "/tasks", {"prompt": "work", "max_attempts": 2, "strict": True})
+    assert refused.status_code == 422
+    assert "cancel: old (of generation C)" in refused.json()["detail"]
+    assert "max_attempts: " in refused.json()["detail"]
+    assert plane.call("GET", "/tasks").json() == []
+    assert (
+        plane.call("POST", "/tasks", {"prompt": "work", "strict": True, "target_node_name": "new"}).status_code == 201
+    )
