@@ -1,7 +1,7 @@
 """POST /status: what nodes and agents report, and what it makes of a task."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 

@@ -41,6 +41,7 @@ def test_create_sends_what_the_options_say(qb: Any, connected: Any, make_task: A
         "priority": 5,
         "timeout_seconds": 5400,
         "max_attempts": 2,
+        "strict": False,
         "backoff_seconds": 10,
         "missed_runs": "skip",
         "on_failure": "cancel",

@@ -61,7 +61,7 @@ def test_without_a_verdict_the_task_ends_runner_restarted_after_60_seconds(
 
 def test_where_retries_were_allowed_the_task_starts_again_after_a_restart(plane: ControlPlane) -> None:
     runner = join(plane, PullE)
-    task = plane.task(max_attempts=2)
+    task = plane.task(max_attempts=2, backoff_seconds=0)
     runner.turn()
     runner.terminated()
     runner.start()
@@ -120,7 +120,7 @@ def test_the_older_key_may_report_on_its_own_attempt_alone(plane: ControlPlane) 
 
 def test_the_older_key_does_not_speak_for_a_later_attempt_of_its_task(plane: ControlPlane) -> None:
     runner = join(plane, PullC)
-    task = plane.task(max_attempts=2)
+    task = plane.task(max_attempts=2, backoff_seconds=0)
     runner.turn()
     survivor = runner.killed()
     runner.start()

@@ -64,7 +64,7 @@ def test_from_a_to_c_an_idle_heartbeat_after_a_delivery_ends_the_task_undelivera
 @pytest.mark.parametrize("kind", UNSURE)
 def test_a_to_c_get_the_task_again_where_retries_were_allowed(plane: ControlPlane, kind: type[PullRunner]) -> None:
     runner = join(plane, kind)
-    task = plane.task(max_attempts=2)
+    task = plane.task(max_attempts=2, backoff_seconds=0)
     runner.turn(reply_lost=True)
     plane.passes(INTERVAL)
     runner.turn()
@@ -74,7 +74,7 @@ def test_a_to_c_get_the_task_again_where_retries_were_allowed(plane: ControlPlan
 
 def test_the_starts_that_retries_allow_are_counted(plane: ControlPlane) -> None:
     runner = join(plane, PullC)
-    task = plane.task(max_attempts=2)
+    task = plane.task(max_attempts=2, backoff_seconds=0)
     runner.turn(reply_lost=True)
     runner.turn(reply_lost=True)
     assert plane.state(task) == ("error", "undeliverable")

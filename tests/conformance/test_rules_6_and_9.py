@@ -107,7 +107,7 @@ def test_a_message_that_is_too_long_is_cut_and_not_refused(plane: ControlPlane) 
 
 def test_ds_second_verdict_on_an_attempt_that_is_tried_again_is_a_duplicate(plane: ControlPlane) -> None:
     runner = join(plane, PullD)
-    task = plane.task(max_attempts=2)
+    task = plane.task(max_attempts=2, backoff_seconds=0)
     runner.turn()
     runner.container.agent.report("error", message="no luck")
     assert plane.state(task) == ("pending", None)

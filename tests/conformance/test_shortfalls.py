@@ -11,6 +11,7 @@ from tests.conformance.generation_c import PullC
 from tests.conformance.generation_d import PullD
 from tests.conformance.generation_ours import PullOurs
 from tests.conformance.joining import join, known
+from tests.conformance.push_runner import listening
 
 
 def warned(plane: ControlPlane, **body: Any) -> dict[str, str]:
@@ -50,8 +51,8 @@ def test_a_time_limit_is_only_the_servers_own_for_a_and_b(plane: ControlPlane) -
 
 
 def test_an_old_push_node_gets_no_files(plane: ControlPlane) -> None:
-    push = PushB(name="cloud")
-    push.register(plane.url, plane.registration_token)
+    with listening(PushB(name="cloud")) as push:
+        push.register(plane.url, plane.registration_token).raise_for_status()
     join(plane, PullC, "edge").turn()
     sent = plane.upload("data.bin", b"1")
     assert "files" in warned(plane, target_node_name="cloud", files=[sent])
