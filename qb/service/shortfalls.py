@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from qb.contract.routes import Caller
+from qb.contract.states import NodeMode
 from qb.contract.tasks import TaskCreate
 from qb.domain.errors import Invalid
 from qb.domain.placement import matches
@@ -50,11 +51,17 @@ class Shortfalls:
                 return {}
         found: dict[Need, list[Member]] = {}
         for member in self._registry.older():
-            missing = needs & lacks(member.generation, member.mode, keyless_reports=self._core.settings.keyless_reports)
+            missing = needs & lacks(
+                member.generation, _mode(member), keyless_reports=self._core.settings.keyless_reports
+            )
             if missing and matches(target, member.traits):
                 for need in missing:
                     found.setdefault(need, []).append(member)
         return found
+
+
+def _mode(member: Member) -> NodeMode:
+    return NodeMode.PULL if member.endpoint is None else NodeMode.PUSH
 
 
 def _needs(body: TaskCreate) -> frozenset[Need]:
