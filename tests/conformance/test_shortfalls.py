@@ -6,12 +6,11 @@ import pytest
 
 from tests.conformance.control_plane import ControlPlane
 from tests.conformance.generation_a import PullA
-from tests.conformance.generation_b import PullB, PushB
+from tests.conformance.generation_b import PullB
 from tests.conformance.generation_c import PullC
 from tests.conformance.generation_d import PullD
 from tests.conformance.generation_ours import PullOurs
 from tests.conformance.joining import join, known
-from tests.conformance.push_runner import listening
 
 
 def warned(plane: ControlPlane, **body: Any) -> dict[str, str]:
@@ -51,8 +50,7 @@ def test_a_time_limit_is_only_the_servers_own_for_a_and_b(plane: ControlPlane) -
 
 
 def test_an_old_push_node_gets_no_files(plane: ControlPlane) -> None:
-    with listening(PushB(name="cloud")) as push:
-        push.register(plane.url, plane.registration_token).raise_for_status()
+    plane.add_node("cloud", mode="push", api_endpoint="http://127.0.0.1:9")
     join(plane, PullC, "edge").turn()
     sent = plane.upload("data.bin", b"1")
     assert "files" in warned(plane, target_node_name="cloud", files=[sent])
