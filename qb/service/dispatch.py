@@ -72,6 +72,16 @@ class Dispatch:
             self._waiters.close(waiter)
 
     async def _look(self, member: Member, held: list[Held] | None) -> dict[str, Any] | None:
+        """What `_seek` finds, with the values of its environment; a task whose values are gone ends here."""
+        assignment = await self._seek(member, held)
+        if assignment is None or await task_env.fill(self._core, assignment):
+            return assignment
+        task_id, lost = assignment["task_id"], "the values of its environment are gone: create the task anew"
+        await self._core.writer.run(lambda db: self._give_up(db, task_id, lost))
+        self._core.hub.publish(task_id)
+        return None
+
+    async def _seek(self, member: Member, held: list[Held] | None) -> dict[str, Any] | None:
         """Claim, unless the node looked in vain before and nothing has become claimable since."""
         news = self._waiters.news
         if member.looked == news:
@@ -134,11 +144,6 @@ class Dispatch:
         return assignment
 
     async def _hand_over(self, assignment: dict[str, Any], line: Line) -> dict[str, Any] | None:
-        if not await task_env.fill(self._core, assignment):
-            lost = "the values of its environment are gone: create the task anew"
-            await self._core.writer.run(lambda db: self._give_up(db, assignment["task_id"], lost))
-            self._core.hub.publish(assignment["task_id"])
-            return None
         await asyncio.sleep(0)  # let a disconnect that has arrived be noticed
         if line.is_gone():
             await self.release(assignment["task_id"], assignment["attempt"])
