@@ -1,6 +1,8 @@
 """What nothing refers to goes, what anything refers to stays, and quotas count what is there."""
 
 import asyncio
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -119,16 +121,26 @@ async def test_what_is_uploaded_again_while_it_is_collected_is_not_lost(depot: D
 
 
 async def test_bytes_on_their_way_into_the_database_are_not_collected(depot: Depot) -> None:
-    async with depot.files.receive("a", body(b"slow")) as received:
-        names = await depot.blobs.names()
-        await depot.blobs.keep(received.part)
-        names = await depot.blobs.names() or names
-        assert await depot.collection.collect() == Collected(0, 0, 0)
-        checked = await depot.plane.core.readers.run(lambda db: store.unreferenced(db, names))
-        await depot.files.keep(ADMIN, received)
-    assert checked == names
-    # Asked for before it was committed, and removed after it was let go: it was being kept all along.
-    assert await depot.blobs.remove(checked) == (0, 0)
+    busy, let_go = threading.Event(), threading.Event()
+
+    def hold(_: sqlite3.Connection) -> None:
+        busy.set()
+        assert let_go.wait(10)
+
+    holding = asyncio.create_task(depot.plane.core.writer.run(hold))
+    assert await asyncio.to_thread(busy.wait, 10)
+    uploading = asyncio.create_task(depot.upload(b"slow"))
+    async with asyncio.timeout(10):
+        names: list[str] = []
+        while not names:
+            names = await depot.blobs.names()
+    # Kept before this collection began, and not committed when it asks who refers to it.
+    unreferenced = await depot.plane.core.readers.run(lambda db: store.unreferenced(db, names))
+    assert unreferenced == names
+    assert await depot.blobs.remove(unreferenced) == (0, 0)
+    let_go.set()
+    await asyncio.gather(holding, uploading)
+    assert await depot.blobs.remove(unreferenced) == (0, 0)
     assert depot.contents() == {b"slow"}
 
 
