@@ -32,13 +32,17 @@ class Output:
         that begins. Raises NotFound for a foreign task and StaleAttempt for an older attempt.
         """
         now = self._core.clock()
-        accepted = await self._core.writer.run(
+        accepted, size = await self._core.writer.run(
             lambda db: self._take(db, identity, task_id, body, now), rows=len(body.chunks)
         )
+        self._core.metrics.output_bytes += size
         self._core.hub.publish(task_id)
         return {"accepted_to": accepted}
 
-    def _take(self, db: sqlite3.Connection, identity: Identity, task_id: str, body: OutputBatch, now: datetime) -> int:
+    def _take(
+        self, db: sqlite3.Connection, identity: Identity, task_id: str, body: OutputBatch, now: datetime
+    ) -> tuple[int, int]:
+        """The last `seq` that is accepted, and the bytes that came with this batch and were not there yet."""
         attempt = attempt_of(db, identity, task_id, body.attempt, now=now)
         row = tasks.get(db, task_id)
         if row is None:
@@ -49,7 +53,7 @@ class Output:
         log = output.log(db, task_id, attempt)
         fresh = _following(body.chunks, log.last_seq)
         if not fresh:
-            return log.last_seq
+            return log.last_seq, 0
         quota = self._core.settings.quotas.output
         room = 0 if log.dropped else quota - output.size(db, task_id)
         kept = _fitting(fresh, room)
@@ -57,7 +61,7 @@ class Output:
         if dropped and not log.dropped:
             kept.append(_marker(fresh[len(kept)], quota))
         output.add(db, log, kept, last_seq=fresh[-1].seq, dropped=dropped)
-        return fresh[-1].seq
+        return fresh[-1].seq, sum(line.size for line in fresh)
 
 
 def _following(chunks: Iterable[OutputChunk], have: int) -> list[Line]:

@@ -109,9 +109,7 @@ class Scraper:
             merged[_label(key)].add(times)
         for label, times in sorted(merged.items()):
             requests.add_metric(list(label), times.buckets(), sum_value=times.total)
-        output = CounterMetricFamily(
-            "qb_output_bytes", "Bytes of output received, repetitions included.", metrics.output_bytes
-        )
+        output = CounterMetricFamily("qb_output_bytes", "Bytes of output taken in.", metrics.output_bytes)
         return [claims, requests, output]
 
 

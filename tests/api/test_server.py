@@ -64,6 +64,10 @@ def test_a_stopping_server_ends_long_polls_and_streams_at_once(server: Server) -
     for thread in threads:
         thread.start()
     assert streaming.wait(PATIENCE)
+    until = time.monotonic() + PATIENCE
+    while "qb_pollers_waiting 1.0" not in httpx2.get(f"{server.url}/metrics", timeout=PATIENCE).text:
+        assert time.monotonic() < until, "the poll did not come"
+        time.sleep(0.02)
     begun = time.monotonic()
     assert server.stop() == 0
     for thread in threads:
