@@ -47,7 +47,10 @@ class Transcripts:
         moment = self._core.clock()
         now = iso(moment)
         member = self._registry.members.get(identity.node_id or "")
-        learnt = legacy.heard_session(member, body, user_agent) if member is not None else {}
+        learnt: dict[str, Any] = {}
+        if member is not None:
+            member.seen(moment)
+            learnt = legacy.heard_session(member, body, user_agent)
 
         def work(db: sqlite3.Connection) -> dict[str, Any]:
             attempt = attempt_of(db, identity, task_id, body.attempt, now=moment)

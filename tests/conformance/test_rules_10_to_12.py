@@ -51,7 +51,7 @@ def test_a_download_renews_the_lease(plane: ControlPlane) -> None:
     for _ in range(3):
         plane.passes(200)
         assert runner.call("GET", "/files/data.bin", timeout=60).status_code == 200
-    assert plane.node("old")["status"] != "offline"
+    plane.until(lambda: plane.node("old")["status"] != "offline")
     assert plane.state(task) == ("running", None)
 
 
