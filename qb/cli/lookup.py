@@ -12,6 +12,7 @@ from qb.contract.nodes import Node
 
 SHORTEST = 4
 _CANDIDATES = 100
+_RECENT_GROUPS = 1000
 _HEX = re.compile(r"[0-9a-f-]+")
 
 
@@ -24,6 +25,24 @@ def task_id(client: QbClient, given: str) -> str:
     known = client.tasks(limit=_CANDIDATES, id_prefix=prefix) if _HEX.fullmatch(prefix) else []
     found = [task.id for task in known if task.id.startswith(prefix)]
     return _only("task", given, found, "; `qb task list` shows the newest")
+
+
+def group_id(client: QbClient, given: str) -> str:
+    """The id of the group that `given` begins. Raises CliError when none or several do."""
+    if _whole(given):
+        return given
+    _long_enough("group", given)
+    found = [group.id for group in client.groups(limit=_RECENT_GROUPS) if group.id.startswith(given.lower())]
+    return _only("group", given, found, f"among the newest {_RECENT_GROUPS}; `qb group list` shows them")
+
+
+def schedule_id(client: QbClient, given: str) -> str:
+    """The id of the schedule that `given` begins. Raises CliError when none or several do."""
+    if _whole(given):
+        return given
+    _long_enough("schedule", given)
+    found = [schedule.id for schedule in client.schedules() if schedule.id.startswith(given.lower())]
+    return _only("schedule", given, found, "; `qb schedule list` shows them")
 
 
 def node(client: QbClient, given: str) -> Node:

@@ -14,14 +14,18 @@ from qb.cli import (
     database,
     demo,
     doctor,
+    group,
     key,
     node,
     node_change,
+    schedule,
     server,
     task,
     task_cleanup,
+    task_create,
     task_list,
     task_record,
+    task_waiting,
     token,
     transcript,
     version,
@@ -75,11 +79,15 @@ app.command(
 )(server.serve)
 app.command(epilog=examples("qb doctor", "qb doctor --data-dir ~/qb", "qb doctor -o json"))(doctor.doctor)
 task_list.register(task.app)
+task_create.register(task.app)
+task_waiting.register(task.app)
 task_record.register(task.app)
 transcript.register(task.app)
 task_cleanup.register(task.app)
 app.add_typer(task.app, name="task")
 node_change.register(node.app)
+app.add_typer(group.app, name="group")
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(node.app, name="node")
 app.add_typer(key.app, name="key")
 app.add_typer(token.app, name="token")

@@ -1,6 +1,6 @@
 """Options that several commands share, and how their text becomes values."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -47,6 +47,18 @@ def moment(value: str) -> str:
         return moment_of(value, datetime.now(UTC)).isoformat()
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def coming(value: str) -> str:
+    """Parser of options that take a time to come: ``2h`` from now, or ISO 8601 (in this machine's zone without one)."""
+    try:
+        return (datetime.now(UTC) + timedelta(seconds=seconds_of(value))).isoformat()
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(value).astimezone().isoformat()
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} is no time: write for example 2h, or 2026-01-31T09:00") from error
 
 
 def pairs(values: list[str] | None, option: str) -> dict[str, str] | None:

@@ -1,20 +1,17 @@
 """`qb task`: make tasks, look at them, wait for them, cancel them."""
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qb.cli.environment import environment
 from qb.cli.exits import CliError, Exit
-from qb.cli.options import Format, Output, TaskId, duration, examples, pairs
+from qb.cli.options import Format, Output, TaskId, duration, examples
 from qb.contract.states import TaskStatus
 
 if TYPE_CHECKING:
     from qb.client import QbClient
-    from qb.contract.tasks import Task, TaskCreate
+    from qb.contract.tasks import Task
 
 app = typer.Typer(
     help="Make tasks, look at them, wait for them, cancel them.",
@@ -23,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+<<<<<<< HEAD
 _FIELDS = {
     "prompt": "PROMPT",
     "title": "--title",
@@ -109,6 +107,8 @@ def create(
             return
         _followed(client, task, output)
 
+=======
+>>>>>>> cd03e93 (qb task create says when, where and how often; qb task why and retry, qb group, qb schedule)
 
 @app.command(epilog=examples("qb task show 3f2a", "qb task show 3f2a -o yaml"))
 def show(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None:
@@ -118,7 +118,7 @@ def show(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> Non
 
     with connected(ctx) as client:
         found = client.task(lookup.task_id(client, task))
-    _shown(found, output)
+    shown(found, output)
 
 
 @app.command(epilog=examples("qb task wait 3f2a --timeout 30m && echo done", "qb task wait 3f2a -o json"))
@@ -143,7 +143,7 @@ def wait(
     deadline = None if timeout is None else time.monotonic() + timeout
     with connected(ctx) as client:
         ended = until_ended(client, lookup.task_id(client, task), None, deadline=deadline)
-    _shown(ended, output)
+    shown(ended, output)
     _verdict(ended)
 
 
@@ -162,7 +162,7 @@ def watch(
     from qb.cli.connection import connected
 
     with connected(ctx) as client:
-        _followed(client, client.task(lookup.task_id(client, task)), output, timeout)
+        followed(client, client.task(lookup.task_id(client, task)), output, timeout)
 
 
 @app.command(epilog=examples("qb task cancel 3f2a"))
@@ -180,55 +180,27 @@ def cancel(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> N
         raise CliError(
             f"task {found.id} has ended already: {found.status}", "there is nothing to cancel", Exit.CONFLICT
         )
-    _listed([found], output)
+    listed([found], output)
 
 
-def _prompt(given: str) -> str:
-    import sys
-
-    if given != "-":
-        return given
-    try:
-        # twice the longest prompt: enough for the refusal to name a size
-        return sys.stdin.buffer.read(1 << 18).decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise CliError(f"the prompt on stdin is not UTF-8: {error}", "convert it with iconv", Exit.USAGE) from error
-
-
-def _body(given: dict[str, Any], paths: list[Path]) -> "TaskCreate":
-    from qb.cli.refusals import checked
-    from qb.contract.tasks import TaskCreate
-
-    for path in paths:
-        if not path.is_file():
-            reason = "is not a file" if path.exists() else "does not exist"
-            raise CliError(f"--file: {path} {reason}", "name a file that can be read", Exit.USAGE)
-    with checked(_FIELDS):
-        # the names are checked before anything is sent; the server's own names replace them
-        return TaskCreate(**given, files=[path.name for path in paths] or None)
-
-
-def _node_id(client: "QbClient", given: str) -> str:
-    from qb.cli import lookup
-
-    return lookup.node(client, given).id
-
-
-def _listed(tasks: "list[Task]", output: Format) -> None:
+def listed(tasks: "list[Task]", output: Format) -> None:
+    """Print tasks as a listing."""
     from qb.cli.output import show_many
     from qb.cli.views import TASKS
 
     show_many(tasks, TASKS, output, now=datetime.now(UTC), empty="no tasks")
 
 
-def _shown(task: "Task", output: Format) -> None:
+def shown(task: "Task", output: Format) -> None:
+    """Print all there is to say of a task."""
     from qb.cli.output import show_one
     from qb.cli.views import task_sheet
 
     show_one(task, task_sheet(task, datetime.now(UTC)), output)
 
 
-def _followed(client: "QbClient", task: "Task", output: Format, timeout: int | None = None) -> None:
+def followed(client: "QbClient", task: "Task", output: Format, timeout: int | None = None) -> None:
+    """Watch a task until it has ended, `timeout` seconds at most; raises CliError when it does not succeed."""
     import time
 
     from rich.console import Console
@@ -241,7 +213,7 @@ def _followed(client: "QbClient", task: "Task", output: Format, timeout: int | N
         console.print(f"task {task.id}", soft_wrap=True, markup=False)
     ended = live(client, task.id, console, deadline=None if timeout is None else time.monotonic() + timeout)
     if not output.for_people:
-        _shown(ended, output)
+        shown(ended, output)
     _verdict(ended)
 
 

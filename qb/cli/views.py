@@ -5,6 +5,7 @@ from datetime import datetime
 from qb.cli.durations import ago, span
 from qb.cli.output import Column, joined
 from qb.contract.nodes import Node
+from qb.contract.states import TaskStatus
 from qb.contract.tasks import Artifact, Task, TaskEvent
 from qb.contract.webhooks import Webhook
 
@@ -101,6 +102,13 @@ def task_sheet(task: Task, now: datetime) -> dict[str, object]:
         "Exit code": None if task.exit_code is None else str(task.exit_code),
         "Priority": task.priority or None,
         "Time limit": span(task.timeout_seconds) if task.timeout_seconds else None,
+        "Not before": _moment(task.available_at, now),
+        "Waits for": joined(task.depends_on),
+        "Expires": _moment(task.expires_at, now) if task.status is TaskStatus.PENDING else None,
+        "Cron": task.recurrence,
+        "Schedule": task.schedule_id if task.schedule_id != task.id else None,
+        "Group": task.group_id,
+        "Retry of": task.retry_of,
         "Created": _moment(task.created_at, now),
         "Started": _moment(task.started_at, now),
         "Ended": _moment(task.completed_at, now),

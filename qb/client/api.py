@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Self
 from qb import __version__
 from qb.client.administration import Administration
 from qb.client.errors import BadAnswer, BadAssignment, ClientError
+from qb.client.scheduling import SchedulingCalls
 from qb.client.transport import ANSWER_LIMIT, CHUNK, Around, Transport, chunks, nothing_around, parsed
 from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
 from qb.contract.logs import SessionUpload, StoredSession
@@ -31,7 +32,7 @@ from qb.contract.text import ID_CHARS
 from qb.contract.webhooks import Webhook, WebhookCreate, WebhookCreated
 
 
-class QbClient:
+class QbClient(SchedulingCalls):
     """Calls the API at `url`. Thread-safe; every call has a deadline (`timeout`, seconds).
 
     `ca_file` is for an orchestrator with a private CA, `answer_limit` the most bytes that an answer may have;

@@ -17,6 +17,8 @@ PAGES = dict(pages())
 def test_every_command_of_the_program_is_walked() -> None:
     wanted = {"init", "serve", "doctor", "version", "up", "demo", "task", "node"}
     wanted |= {f"task {verb}" for verb in "create list show wait watch cancel transcript logs events artifacts".split()}
+    wanted |= {"task why", "task retry", *(f"group {verb}" for verb in "list show wait cancel".split())}
+    wanted |= {f"schedule {verb}" for verb in "list show remove".split()}
     wanted |= {f"node {verb}" for verb in "list show add drain resume".split()}
     assert {f"qb {name}" for name in wanted} <= set(PAGES)
 

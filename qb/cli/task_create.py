@@ -1,0 +1,200 @@
+"""`qb task create`: a task, a schedule of tasks, or one task for each node."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qb.cli import group as groups
+from qb.cli import task as tasks
+from qb.cli.environment import environment
+from qb.cli.exits import CliError, Exit
+from qb.cli.options import Format, Output, coming, duration, examples, pairs
+
+if TYPE_CHECKING:
+    from qb.client import QbClient
+    from qb.contract.tasks import TaskCreate
+
+_FIELDS = {
+    "prompt": "PROMPT",
+    "title": "--title",
+    "target_node_id": "--node",
+    "target_node_name": "--to",
+    "target_tags": "--tag",
+    "capabilities": "--capability",
+    "priority": "--priority",
+    "timeout_seconds": "--timeout",
+    "files": "--file",
+    "max_attempts": "--max-attempts",
+    "backoff_seconds": "--backoff",
+    "retry_on": "--retry-on",
+    "queue_timeout_seconds": "--expires-in",
+    "scheduled_for": "--at",
+    "recurrence": "--cron",
+    "time_zone": "--time-zone",
+    "missed_runs": "--missed-runs",
+    "depends_on": "--after",
+    "on_failure": "--on-failure",
+    "each": "--each",
+    "image": "--image",
+    "env": "--env",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `qb task`."""
+    app.command(
+        epilog=examples(
+            'qb task create "Summarise sales.csv" --file sales.csv --follow',
+            'qb task create "Check the backups" --to "client-acme-*" --timeout 30m',
+            'qb task create "Update yourself" --each "client-*" --follow',
+            'qb task create "Report" --cron "0 9 * * 1-5" --time-zone Europe/Berlin',
+            'qb task create "Send the report" --after 3f2a',
+            "qb task create - --tag site=berlin -o id < prompt.txt",
+        )
+    )(create)
+
+
+def create(
+    ctx: typer.Context,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the agent should do; - reads it from stdin.")],
+    file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Attach a file (repeatable).")] = None,
+    to: Annotated[str | None, typer.Option(metavar="GLOB", help="Only nodes whose name matches.")] = None,
+    node: Annotated[str | None, typer.Option(metavar="NODE", help="Only this node: name, id, or its start.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Only nodes with this tag (repeatable).")] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only nodes that can do this (repeatable).")
+    ] = None,
+    each: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="One task for each node whose name matches, as a group.")
+    ] = None,
+    priority: Annotated[int, typer.Option(metavar="N", help="Higher goes first, -1000 to 1000.")] = 0,
+    timeout: Annotated[
+        int | None,
+        typer.Option(parser=duration, metavar="TIME", help="Stop the task after 30m, 2h, 90s, ...; default 1h."),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(parser=coming, metavar="TIME", help="Not before: 2h from now, 2026-01-31T09:00, ...")
+    ] = None,
+    expires_in: Annotated[
+        int | None, typer.Option(parser=duration, metavar="TIME", help="Give up when no node took it for this long.")
+    ] = None,
+    cron: Annotated[
+        str | None, typer.Option(metavar="CRON", help="Make it a schedule: five cron fields, as 0 9 * * 1-5.")
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Zone of --cron, as Europe/Berlin; default UTC.")
+    ] = None,
+    missed_runs: Annotated[
+        str | None, typer.Option(metavar="skip|once", help="Runs missed while the server was down: default skip.")
+    ] = None,
+    after: Annotated[
+        list[str] | None, typer.Option(metavar="TASK", help="Start when this task has succeeded (repeatable).")
+    ] = None,
+    on_failure: Annotated[
+        str | None, typer.Option(metavar="cancel|run", help="What if a task of --after fails: default cancel.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="A short name for listings.")] = None,
+    max_attempts: Annotated[
+        int, typer.Option(metavar="N", help="Start it again after a failure, N starts at most.")
+    ] = 1,
+    backoff: Annotated[
+        int | None,
+        typer.Option(parser=duration, metavar="TIME", help="Wait before a second start, twice as long each time."),
+    ] = None,
+    retry_on: Annotated[
+        list[str] | None, typer.Option(metavar="REASON", help="Start again only after this (repeatable).")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Container image, instead of the node's own.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Hand over this variable of yours (repeatable).")
+    ] = None,
+    env_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Hand over its lines of NAME=VALUE.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it until it has ended.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Create a task.
+
+    With --follow the exit code is 0 when the task succeeds and 7 when it does not.
+    """
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+
+    if cron and follow:
+        raise CliError("a schedule never ends: --follow cannot watch it", "leave --follow out", Exit.USAGE)
+    given: dict[str, Any] = {
+        "prompt": _prompt(prompt),
+        "title": title,
+        "target_node_name": to,
+        "target_tags": pairs(tag, "--tag"),
+        "capabilities": capability,
+        "each": each,
+        "priority": priority,
+        "timeout_seconds": timeout,
+        "scheduled_for": at,
+        "queue_timeout_seconds": expires_in,
+        "recurrence": cron,
+        "time_zone": time_zone,
+        "missed_runs": missed_runs,
+        "on_failure": on_failure,
+        "max_attempts": max_attempts,
+        "backoff_seconds": backoff,
+        "retry_on": retry_on,
+        "image": image,
+        "env": environment(env, env_file, os.environ),
+    }
+    paths = file or []
+    body = _body({name: value for name, value in given.items() if value is not None}, paths)
+    with connected(ctx) as client:
+        if node is not None:
+            body.target_node_id = lookup.node(client, node).id
+        body.depends_on = [lookup.task_id(client, other) for other in after or ()] or None
+        body.files = [client.upload(path).filename for path in paths] or None
+        _made(client, body, output, follow=follow)
+
+
+def _made(client: "QbClient", body: "TaskCreate", output: Format, *, follow: bool) -> None:
+    from qb.contract.tasks import GroupCreate
+
+    if isinstance(body, GroupCreate):
+        group = client.create_group(body)
+        if follow:
+            group = groups.until_ended(client, group.id, None)
+        groups.shown(group, output)
+        if follow:
+            groups.verdict(group)
+        return
+    task = client.create_task(body)
+    if follow:
+        tasks.followed(client, task, output)
+    else:
+        tasks.listed([task], output)
+
+
+def _prompt(given: str) -> str:
+    import sys
+
+    if given != "-":
+        return given
+    try:
+        # twice the longest prompt: enough for the refusal to name a size
+        return sys.stdin.buffer.read(1 << 18).decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise CliError(f"the prompt on stdin is not UTF-8: {error}", "convert it with iconv", Exit.USAGE) from error
+
+
+def _body(given: dict[str, Any], paths: list[Path]) -> "TaskCreate":
+    from qb.cli.refusals import checked
+    from qb.contract.tasks import GroupCreate, TaskCreate
+
+    for path in paths:
+        if not path.is_file():
+            reason = "is not a file" if path.exists() else "does not exist"
+            raise CliError(f"--file: {path} {reason}", "name a file that can be read", Exit.USAGE)
+    model = GroupCreate if "each" in given else TaskCreate
+    with checked(_FIELDS):
+        # the names are checked before anything is sent; the server's own names replace them
+        return model(**given, files=[path.name for path in paths] or None)
