@@ -113,6 +113,9 @@ def create(
         list[str] | None, typer.Option(metavar="NAME", help="Hand over this variable of yours (repeatable).")
     ] = None,
     env_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Hand over its lines of NAME=VALUE.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse it where an older node that may take it lacks what it needs.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it until it has ended.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -145,6 +148,7 @@ def create(
         "retry_on": retry_on,
         "image": image,
         "env": environment(env, env_file, os.environ),
+        "strict": strict or None,
     }
     paths = file or []
     body = _body({name: value for name, value in given.items() if value is not None}, paths)
@@ -157,6 +161,7 @@ def create(
 
 
 def _made(client: "QbClient", body: "TaskCreate", output: Format, *, follow: bool) -> None:
+    from qb.cli.terminal import one_line
     from qb.contract.tasks import GroupCreate
 
     if isinstance(body, GroupCreate):
@@ -168,6 +173,8 @@ def _made(client: "QbClient", body: "TaskCreate", output: Format, *, follow: boo
             groups.verdict(group)
         return
     task = client.create_task(body)
+    for warning in task.warnings:
+        typer.echo(f"warning: {one_line(warning)}", err=True)
     if follow:
         tasks.followed(client, task, output)
     else:
