@@ -1,6 +1,7 @@
 """HTTP under the client: one request per call, bounded answers, errors of one tree."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ class Transport:
         # Compressed, a small answer could become a huge one before it is measured.
         defaults = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
         try:
-            verify = httpx2.create_ssl_context(verify=ca_file) if ca_file else True
+            verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
             self._http = httpx2.Client(base_url=url, headers=defaults, timeout=timeout, verify=verify)
         except (OSError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
             raise ClientError(f"cannot use {url}: {error}") from error

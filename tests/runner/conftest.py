@@ -314,10 +314,21 @@ class Runner:
         self.options += ["--state-dir", str(self.state), "--stop-grace", "1", "--drain-seconds", "0"]
         self.options += ["--network", network] if network else []
 
-    def start(self, *more: str) -> None:
+    def start_push(self, *more: str) -> None:
+        """As `start`, in push mode."""
+        self.start(*more, mode="push")
+
+    def once_push(self, *more: str) -> "subprocess.CompletedProcess[str]":
+        """A second push runner with a state of its own, which is expected to end by itself."""
+        options = [*self.options, "--state-dir", f"{self.state}-2", *more]
+        command = [sys.executable, "-m", "remote_runner", "push", *options]
+        env = self.env | {"QB_REGISTRATION_TOKEN": "qbr_test"}
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    def start(self, *more: str, mode: str = "pull") -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "remote_runner", "pull", *self.options, *more],
+                [sys.executable, "-m", "remote_runner", mode, *self.options, *more],
                 env=self.env | {"QB_REGISTRATION_TOKEN": "qbr_test"},
                 stderr=log,
             )
