@@ -1,6 +1,5 @@
 """A request that is sent twice makes one task: `Idempotency-Key`, kept for a day for each caller."""
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from pydantic import BaseModel
 
 from qb.domain.errors import Conflict
 from qb.domain.times import after, iso
-from qb.service.credentials import Identity
+from qb.service.credentials import Credentials, Identity
 from qb.store import idempotency, tasks
 
 KEPT = 24 * 3600.0
@@ -19,16 +18,16 @@ KEPT = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One caller's key, and the SHA-256 of the body that it came with."""
+    """One caller's key, and the fingerprint of the body that it came with: a body may hold secrets."""
 
     caller: str
     key: str
     digest: str
 
     @classmethod
-    def of(cls, identity: Identity, key: str, body: BaseModel) -> "Promise":
+    def of(cls, credentials: Credentials, identity: Identity, key: str, body: BaseModel) -> "Promise":
         """The promise of this request. Keys of different callers never meet."""
-        digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        digest = credentials.fingerprint(body.model_dump_json())
         return cls(f"{identity.caller}:{identity.key_id or identity.name}", key, digest)
 
 

@@ -17,6 +17,7 @@ class Signing:
         # Copied for each key: hmac.digest gives up the interpreter's lock, and waits long for it beside a busy writer.
         self._node_mac = hmac.new(hmac.digest(secret, b"node key", "sha256"), digestmod=hashlib.sha256)
         self._webhook_secret = hmac.digest(secret, b"webhook", "sha256")
+        self._fingerprint_secret = hmac.digest(secret, b"fingerprint", "sha256")
         # Every claim signs one: the key is derived here, once, and not anew for each token.
         self._signer = Signer(
             hmac.digest(secret, b"task token", "sha256"), key_derivation="none", digest_method=hashlib.sha256
@@ -41,6 +42,10 @@ class Signing:
         """What signs a webhook's deliveries."""
         mac = hmac.digest(self._webhook_secret, webhook_id.encode(), "sha256")
         return WEBHOOK + urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+    def fingerprint(self, text: str) -> str:
+        """What tells one text from another and says nothing of either to who lacks the secret."""
+        return hmac.digest(self._fingerprint_secret, text.encode(), "sha256").hex()
 
     def task_token(self, task_id: str, attempt: int, expires: int | None) -> str:
         """A token for the agent of one attempt, good until `expires` (seconds since 1970; None: no end)."""

@@ -40,7 +40,7 @@ class Tasks:
         Raises Conflict when the key came with another body within a day.
         """
         draft, now = creation.draft(body, identity, most=self._core.settings.quotas.task), self._core.clock()
-        promise = idempotency.Promise.of(identity, key, body)
+        promise = idempotency.Promise.of(self._core.credentials, identity, key, body)
 
         def work(db: sqlite3.Connection) -> tuple[dict[str, Any], creation.Made | None]:
             known = idempotency.made_before(db, promise, now)
