@@ -48,7 +48,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]
             priority=0,
             timeout_seconds=None,
             max_attempts=1,
-            created_at=iso(START + timedelta(minutes=number, seconds=chance.uniform(-20, 20))),
+            created_at=iso(START + timedelta(seconds=10 * number + chance.choice([0, chance.uniform(-25, 25)]))),
             created_by={"k1": "ci", "k2": "ci", "k3": "ops"}[key],
             created_by_key=key,
             group_id=chance.choice([None, "g1", "g2"]),
@@ -113,8 +113,8 @@ def mixtures() -> Iterator[Filters]:
             "group": chance.choice(["g1", "g3"]),
             "owner": chance.choice(["k1", "k3"]),
             "text": chance.choice(["apples", "PEARS", "100% _", "7"]),
-            "since": iso(START + timedelta(minutes=chance.randrange(-10, COUNT + 10))),
-            "until": iso(START + timedelta(minutes=chance.randrange(-10, COUNT + 10))),
+            "since": iso(START + timedelta(seconds=10 * chance.randrange(-10, COUNT + 10))),
+            "until": iso(START + timedelta(seconds=10 * chance.randrange(-10, COUNT + 10))),
         }
         yield Filters(**{name: value for name, value in one.items() if chance.random() < share})
 
