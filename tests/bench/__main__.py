@@ -20,12 +20,14 @@ from tests.bench.launch import submit_to_first_output
 from tests.bench.longpolls import long_polls
 from tests.bench.memory import idle_runner, server_memory
 from tests.bench.output import output
+from tests.bench.slots import slots
 from tests.bench.throughput import claim_rate, heartbeat_rate
 
 BENCHES: dict[str, Bench] = {
     "claims": claim_rate,
     "heartbeats": heartbeat_rate,
     "launch": submit_to_first_output,
+    "slots": slots,
     "backlog": claim_beside_backlog,
     "output": output,
     "idle-nodes": idle_nodes,

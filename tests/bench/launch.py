@@ -10,6 +10,7 @@ from statistics import median, quantiles
 from typing import NamedTuple
 
 from qb.client import QbClient
+from qb.contract.states import NodeMode
 from qb.contract.tasks import TaskCreate
 from tests.bench.figures import ROUNDS, Figure, Say
 from tests.bench.memory import start_runner
@@ -39,18 +40,22 @@ class Launch(NamedTuple):
 
 
 def submit_to_first_output(say: Say) -> list[Figure]:
-    """Pairs of one task and one bare container, in turn, so that both see the same machine."""
-    _build()
+    """Pairs of one task and one bare container, in turn, so that both see the same machine; for pull and for push."""
+    build()
+    return [figure for mode in (NodeMode.PULL, NodeMode.PUSH) for figure in _by(mode, say)]
+
+
+def _by(mode: NodeMode, say: Say) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="qb-bench-") as folder:
         place = Path(folder)
-        server = new_server(place / "qb")
+        server = new_server(place / "qb", "--loopback-nodes")
         server.start()
         try:
             with (place / "runner.log").open("wb") as log:
-                runner = start_runner(server, place, IMAGE, log.fileno())
+                runner = start_runner(server, place, IMAGE, log.fileno(), mode=mode)
             try:
                 with server.client() as client:
-                    return _rounds(client, say)
+                    return _rounds(client, lambda text: say(f"{mode}: {text}"), mode)
             finally:
                 runner.terminate()
                 runner.wait(30)
@@ -58,7 +63,7 @@ def submit_to_first_output(say: Say) -> list[Figure]:
             server.stop()
 
 
-def _rounds(client: QbClient, say: Say) -> list[Figure]:
+def _rounds(client: QbClient, say: Say, mode: NodeMode) -> list[Figure]:
     _task(client), _bare()  # the first of each finds nothing in the caches
     rounds = []
     for _ in range(ROUNDS):
@@ -69,10 +74,10 @@ def _rounds(client: QbClient, say: Say) -> list[Figure]:
         rounds.append((ours, bare))
         say(f"written {_told(ours, bare, 'written')}, read {_told(ours, bare, 'read')}")
     return [
-        _figure("p50, as the container wrote it", rounds, "written", 50, P50_MS),
-        _figure("p95, as the container wrote it", rounds, "written", 95, P95_MS),
-        _figure("p50, as read from the API's stream", rounds, "read", 50, P50_MS),
-        _figure("p95, as read from the API's stream", rounds, "read", 95, P95_MS),
+        _figure(f"{mode}, p50, as the container wrote it", rounds, "written", 50, P50_MS),
+        _figure(f"{mode}, p95, as the container wrote it", rounds, "written", 95, P95_MS),
+        _figure(f"{mode}, p50, as read from the API's stream", rounds, "read", 50, P50_MS),
+        _figure(f"{mode}, p95, as read from the API's stream", rounds, "read", 95, P95_MS),
     ]
 
 
@@ -129,7 +134,8 @@ def _clock(text: str, wall: float) -> float:
     return (int(found[1]) + int(found[2]) / 1e6 - wall) * 1000
 
 
-def _build() -> None:
+def build() -> None:
+    """Make the image whose agent tells the time."""
     with tempfile.TemporaryDirectory(prefix="qb-bench-image-") as folder:
         shutil.copy(BUSYBOX, folder)
         (Path(folder) / "Containerfile").write_text(CONTAINERFILE)

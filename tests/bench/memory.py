@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from qb.contract.nodes import NodeCreate
+from qb.contract.states import NodeMode
 from tests.bench.figures import Figure, Say
 from tests.bench.processes import cpu_seconds, family, pss_kib
 from tests.bench.wire import Connection
@@ -81,17 +84,24 @@ def idle_runner(say: Say) -> list[Figure]:
             server.stop()
 
 
-def start_runner(server: Server, place: Path, image: str, log: int, *more: str) -> "subprocess.Popen[bytes]":
-    """A runner that has joined the fleet; the caller ends it."""
+def start_runner(
+    server: Server, place: Path, image: str, log: int, *more: str, mode: NodeMode = NodeMode.PULL
+) -> "subprocess.Popen[bytes]":
+    """A runner that has joined the fleet; the caller ends it. A push node's server needs --loopback-nodes."""
     options = ["--orchestrator-url", server.url, "--name", "bench", "--container-image", image]
     options += ["--state-dir", str(place / "state"), "--victoria-home", str(place / "home"), *more]
     env = {**os.environ, "QB_REGISTRATION_TOKEN": server.registration_token}
-    runner = subprocess.Popen(
-        [sys.executable, "-m", "remote_runner", "pull", *options], env=env, stdout=log, stderr=log
-    )
+    if mode is NodeMode.PUSH:
+        with server.client() as client, socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            body = NodeCreate(name="bench", mode=mode, api_endpoint=f"http://127.0.0.1:{port}")
+            env["QB_NODE_KEY"] = client.create_node(body).api_key
+        options += ["--port", str(port)]
+    runner = subprocess.Popen([sys.executable, "-m", "remote_runner", mode, *options], env=env, stdout=log, stderr=log)
     with server.client() as client:
         deadline = time.monotonic() + JOIN_SECONDS
-        while not client.nodes():
+        while not any(node.wire >= 2 for node in client.nodes()):
             if runner.poll() is not None or time.monotonic() > deadline:
                 runner.kill()
                 raise RuntimeError(f"the runner did not join: {(place / 'runner.log').read_text()[-2000:]}")
