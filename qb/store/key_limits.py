@@ -13,6 +13,7 @@ ON CONFLICT (key_id) DO UPDATE SET max_running = excluded.max_running WHERE max_
 """
 _LIMIT = "SELECT max_running FROM key_limits WHERE key_id = ?"
 _RUNNING = "SELECT id FROM tasks WHERE limited_by = ? AND limited_by IS NOT NULL AND lease_expires_at IS NOT NULL"
+_COUNT = "SELECT count(*) FROM tasks WHERE limited_by = ? AND limited_by IS NOT NULL AND lease_expires_at IS NOT NULL"
 _WITHDRAW = "UPDATE tasks SET claimable = 0 WHERE limited_by = ? AND limited_by IS NOT NULL AND claimable = 1"
 _WAITS = (
     "limited_by = :key AND limited_by IS NOT NULL AND status = 'pending' AND available_at IS NULL AND waits_for = 0"
@@ -80,4 +81,4 @@ def _offer_all(db: sqlite3.Connection, key_id: str) -> list[int]:
 
 
 def _room(db: sqlite3.Connection, key_id: str) -> int:
-    return limit(db, key_id) - len(running(db, key_id))
+    return limit(db, key_id) - int(db.execute(_COUNT, (key_id,)).fetchone()[0])
