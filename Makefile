@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv podman demo up test test-quick lint docs bench lock clean
+.PHONY: help venv podman demo up test test-crash test-quick lint docs bench lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -28,8 +28,11 @@ up: venv ## Start control plane, dashboard and a runner; Ctrl-C stops them
 test: podman lint ## The whole test suite, real podman included
 	@bash .ci/tests
 
+test-crash: podman ## Kill the runner at every step, and at random, with real podman
+	@$(BIN)/pytest -q -n 4 --dist worksteal -m crash tests/crash
+
 test-quick: venv ## The tests that need no podman
-	@QB_TEST_NO_PODMAN=1 $(BIN)/pytest -q -n 2
+	@QB_TEST_NO_PODMAN=1 $(BIN)/pytest -q -n 2 -m "not crash"
 
 lint: venv ## Style, types, import rules, playbooks
 	@$(BIN)/ruff check .

@@ -97,7 +97,7 @@ def credentials(auth_file: Path) -> dict[str, str]:
 
 
 def _login(auth: str) -> dict[str, str]:
-    user, _, password = base64.b64decode(auth).decode().partition(":")
+    user, _, password = base64.b64decode(auth, validate=True).decode().partition(":")
     return {"username": user, "password": password}
 
 

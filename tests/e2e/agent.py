@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,21 +46,24 @@ class Node:
     mode: str = "pull"
     endpoint: str = ""
     key: str = ""
+    image: str = IMAGE
+    options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *more: str) -> None:
+    def start(self, *more: str, env: Mapping[str, str] | None = None) -> None:
         """Start it, or start it again on the same state."""
         if self.mode == "push" and not self.key:
             self._preregister()
         command = [sys.executable, "-m", "remote_runner", self.mode, "--orchestrator-url", self.server.url]
         command += ["--drain-seconds", "0", "--stop-grace", "1"]
-        command += ["--name", self.name, "--container-image", IMAGE, "--poll-interval", "1"]
-        command += ["--victoria-home", str(self.folder / "home"), "--state-dir", str(self.folder / "state"), *more]
+        command += ["--name", self.name, "--container-image", self.image, "--poll-interval", "1"]
+        command += ["--victoria-home", str(self.folder / "home"), "--state-dir", str(self.folder / "state")]
+        command += [*self.options, *more]
         if self.mode == "push":
             command += ["--port", self.endpoint.rpartition(":")[2]]
         joins = {"QB_NODE_KEY": self.key} if self.key else {"QB_REGISTRATION_TOKEN": self.server.registration_token}
         with (self.folder / "runner.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=self.env | joins, stderr=log)
+            self.process = subprocess.Popen(command, env={**self.env, **joins, **(env or {})}, stderr=log)
 
     def _preregister(self) -> None:
         """An operator says where the push node is."""
