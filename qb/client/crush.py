@@ -73,7 +73,7 @@ def _messages(db: sqlite3.Connection, session: str) -> list[SessionMessage]:
     kept: list[SessionMessage] = []
     room, left_out = SESSION_BYTES, 0
     for message in _newest_first(db, session):
-        room -= len(message.model_dump_json())
+        room -= len(message.model_dump_json().encode())
         if room < 0:
             left_out += 1
         else:

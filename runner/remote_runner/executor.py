@@ -1,6 +1,7 @@
 """Runs attempts, a thread each, and takes them up again after a restart. It knows no transport."""
 
 import contextlib
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -61,6 +62,7 @@ class Executor:
             self._sweep()
         except (EngineError, EngineUnavailable) as error:
             log.warning("cannot look for containers that were left over", error=str(error))
+        self._sweep_logs()
         for entry in self._tools.journal.unsettled():
             if entry.phase is not Phase.EXITED:
                 self.run(entry)
@@ -115,6 +117,15 @@ class Executor:
             if self._tools.journal.phase(key) is Phase.REPORTED:
                 log.info("removing a container whose verdict was taken", container=name)
                 self._tools.engine.remove(name)
+
+    def _sweep_logs(self) -> None:
+        """Remove what a runner that died between a settlement and its cleaning left, or in reading a transcript."""
+        wanted = {entry.key.container for entry in self._tools.journal.unsettled()}
+        for path in self._tools.logs.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.stem not in wanted:
+                _unlink(path)
 
 
 def _unlink(path: Path) -> None:

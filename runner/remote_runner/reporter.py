@@ -37,12 +37,15 @@ class Reporter:
         membership: Membership,
         workspaces: Workspaces,
         longest_wait: float = LONGEST_WAIT,
+        *,
+        wait: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         self._client = client
         self._journal = journal
         self._membership = membership
         self._workspaces = workspaces
         self._backoff = Backoff(min(LONGEST_WAIT, longest_wait))
+        self._wait = wait
         self._filled = threading.Event()
         self._told = ""
         self._failures: dict[int, int] = {}
@@ -66,7 +69,7 @@ class Reporter:
                 self._backoff.reset()
                 self._told = ""
             if failed:
-                stop.wait(self._backoff.next())
+                self._wait(stop, self._backoff.next())
             elif not sent:
                 self._filled.wait(1.0)
 
