@@ -10,7 +10,7 @@ import pytest
 
 from remote_runner.choices import RootFs
 from remote_runner.config import Config
-from remote_runner.confinement import confinement
+from remote_runner.confinement import SCRATCH, confinement
 from remote_runner.images import ImageDetails
 
 pytestmark = pytest.mark.podman
@@ -73,7 +73,7 @@ def test_nothing_but_workspace_home_and_scratch_can_be_written(orchestrator: Any
         "for d in / /bin /root /workspace /tmp /var/tmp $TASK_OUTPUT_DIR; do echo x > $d/probe && echo $d; done; exit 0"
     )
     text = run(orchestrator, script)
-    assert text.splitlines()[:4] == ["/root", "/workspace", "/tmp", "/var/tmp"]
+    assert text.splitlines()[:4] == ["/root", "/workspace", *SCRATCH]
     assert len(text.splitlines()) == 5
     runner.end()
     runner.start("--root-fs", "writable")
