@@ -47,3 +47,14 @@ def test_sigterm_gives_what_runs_its_time_and_sighup_takes_the_settings_anew(
     until(lambda: orchestrator.permits(second), what="another start")
     assert runner.end(signal.SIGTERM) == 0
     assert orchestrator.verdicts(second)[0].status == "success"
+
+
+def test_doctor_says_the_mend_of_what_fails(
+    orchestrator: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["doctor", "--state-dir", str(tmp_path / "state"), "--victoria-home", str(tmp_path / "home"), "--json"]
+    assert main([*options, "--orchestrator-url", "http://127.0.0.1:1", "--container-runtime", "no-podman"]) == 1
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    assert {name for name, each in found.items() if not each["ok"]} == {"podman", "orchestrator", "identity"}
+    assert all(each["mend"] for each in found.values() if not each["ok"])
+    assert found["podman"]["mend"].startswith("install it")
