@@ -9,19 +9,25 @@ from qb.service.core import Core
 from qb.service.groups import Groups as GroupService
 from qb.service.registry import Registry
 from qb.service.schedules import Schedules as ScheduleService
+from qb.service.shortfalls import Shortfalls, refusal
 from qb.service.why import why
 
 
 class Groups:
     """/groups and /groups/{group_id}"""
 
-    def __init__(self, service: GroupService) -> None:
+    def __init__(self, service: GroupService, shortfalls: Shortfalls) -> None:
         self._service = service
+        self._shortfalls = shortfalls
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Make one task for each matching node."""
         body = await read_model(req, GroupCreate)
-        reply(resp, await self._service.create(req.context.identity, body), 201)
+        warnings = self._shortfalls.of(req.context.identity, body)
+        refused = refusal(body, warnings)
+        if refused is not None:
+            raise refused
+        reply(resp, await self._service.create(req.context.identity, body) | {"warnings": warnings}, 201)
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """The newest groups, without their tasks."""

@@ -10,7 +10,7 @@ from qb.domain.etags import entity_tag
 from qb.service.core import Core
 from qb.service.journals import HISTORY
 from qb.service.reports import Reports
-from qb.service.shortfalls import Shortfalls
+from qb.service.shortfalls import Shortfalls, refusal
 from qb.service.tasks import Tasks as TaskService
 
 
@@ -26,10 +26,11 @@ class Tasks:
         body = await read_model(req, TaskCreate)
         identity, headers = req.context.identity, req.context.headers
         warnings = self._shortfalls.of(identity, body)
+        refused = refusal(body, warnings)
         if headers.idempotency_key is None:
-            task, made = await self._service.create(identity, body), True
+            task, made = await self._service.create(identity, body, refusal=refused), True
         else:
-            task, made = await self._service.create_once(identity, body, headers.idempotency_key)
+            task, made = await self._service.create_once(identity, body, headers.idempotency_key, refusal=refused)
         reply(resp, task | {"warnings": warnings}, 201 if made else 200)
 
     async def on_get(self, req: Request, resp: Response) -> None:

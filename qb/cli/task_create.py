@@ -14,6 +14,7 @@ from qb.cli.options import Format, Output, coming, duration, examples, pairs
 
 if TYPE_CHECKING:
     from qb.client import QbClient
+    from qb.contract.scheduling import Group
     from qb.contract.tasks import TaskCreate
 
 _FIELDS = {
@@ -161,11 +162,12 @@ def create(
 
 
 def _made(client: "QbClient", body: "TaskCreate", output: Format, *, follow: bool) -> None:
-    from qb.cli.terminal import one_line
     from qb.contract.tasks import GroupCreate
 
     if isinstance(body, GroupCreate):
-        group = client.create_group(body)
+        made = client.create_group(body)
+        _warn(made.warnings)
+        group: Group = made
         if follow:
             group = groups.until_ended(client, group.id, None)
         groups.shown(group, output)
@@ -173,12 +175,18 @@ def _made(client: "QbClient", body: "TaskCreate", output: Format, *, follow: boo
             groups.verdict(group)
         return
     task = client.create_task(body)
-    for warning in task.warnings:
-        typer.echo(f"warning: {one_line(warning)}", err=True)
+    _warn(task.warnings)
     if follow:
         tasks.followed(client, task, output)
     else:
         tasks.listed([task], output)
+
+
+def _warn(warnings: list[str]) -> None:
+    from qb.cli.terminal import one_line
+
+    for warning in warnings:
+        typer.echo(f"warning: {one_line(warning)}", err=True)
 
 
 def _prompt(given: str) -> str:

@@ -1,7 +1,7 @@
 """Calls about when tasks run: retries, groups, schedules, and why one waits."""
 
 from qb.client.transport import Transport
-from qb.contract.scheduling import Group, Schedule, Why
+from qb.contract.scheduling import Group, GroupCreated, Schedule, Why
 from qb.contract.tasks import GroupCreate, Task
 
 
@@ -18,9 +18,9 @@ class SchedulingCalls:
         """Why a task is not running."""
         return self._wire.model(Why, "why_task", {"task_id": task_id})
 
-    def create_group(self, body: GroupCreate) -> Group:
-        """Make one task for each matching node."""
-        return self._wire.model(Group, "create_group", body=body)
+    def create_group(self, body: GroupCreate) -> GroupCreated:
+        """Make one task for each matching node; its `warnings` say what older nodes cannot do for theirs."""
+        return self._wire.model(GroupCreated, "create_group", body=body)
 
     def groups(self, *, limit: int = 200) -> list[Group]:
         """At most `limit` groups, newest first, without their tasks."""

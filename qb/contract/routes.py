@@ -46,7 +46,7 @@ from qb.contract.route import (
     Route,
     codes,
 )
-from qb.contract.scheduling import Group, Schedule, Why
+from qb.contract.scheduling import Group, GroupCreated, Schedule, Why
 from qb.contract.tasks import (
     Artifact,
     Assignment,
@@ -175,7 +175,7 @@ ROUTES: tuple[Route, ...] = (
     Route("upload", "POST", "/upload", CLIENTS, None, Upload, status=201, takes=Media.FORM, scope=FILES),
     Route("show_logs", "GET", "/logs/{task_id}", CLIENTS, None, StoredSession, many=True, scope=READ),
     # operators and external systems: groups and schedules; a schedule is named by the task that it was created as
-    Route("create_group", "POST", "/groups", CLIENTS, GroupCreate, Group, status=201, scope=CREATE),
+    Route("create_group", "POST", "/groups", CLIENTS, GroupCreate, GroupCreated, status=201, scope=CREATE),
     Route("list_groups", "GET", "/groups", CLIENTS, None, Group, many=True, query=NewestPage, scope=READ),
     Route("show_group", "GET", "/groups/{group_id}", CLIENTS, None, Group, scope=READ),
     Route("cancel_group", "DELETE", "/groups/{group_id}", CLIENTS, None, Group, scope=CANCEL),

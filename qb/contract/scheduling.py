@@ -82,6 +82,12 @@ class Group(BaseModel):
     tasks: list[GroupTask] | None = None
 
 
+class GroupCreated(Group):
+    """Reply to POST /groups: `warnings` say what older nodes among them cannot do for their task."""
+
+    warnings: list[str] = []
+
+
 class Schedule(BaseModel):
     """A task that recurs. Its id is that of the task which it was created as; each run names it as `schedule_id`."""
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from qb.contract.routes import Caller
 from qb.contract.states import NodeMode
-from qb.contract.tasks import TaskCreate
+from qb.contract.tasks import GroupCreate, TaskCreate
 from qb.domain.errors import Invalid
 from qb.domain.placement import matches
 from qb.domain.shortfalls import CONSEQUENCES, Need, lacks
@@ -26,24 +27,19 @@ class Shortfalls:
         self._registry = registry
 
     def of(self, identity: Identity, body: TaskCreate) -> list[str]:
-        """A line for each need of the task that an older node which may take it does not meet.
-
-        Raises Invalid with them where the body is `strict`.
-        """
+        """A line for each need of the task, or of a group's tasks, that an older node among its own does not meet."""
         if not self._registry.old:
             return []
         lacking = self._lacking(identity, body)
         named = identity.caller is Caller.ADMIN
-        lines = [
+        return [
             f"{need}: {_nodes(lacking[need], named)} {text}" for need, text in CONSEQUENCES.items() if need in lacking
         ]
-        if lines and body.strict:
-            raise Invalid("strict: " + "; ".join(lines) + "; target other nodes, or leave strict out")
-        return lines
 
     def _lacking(self, identity: Identity, body: TaskCreate) -> dict[Need, list[Member]]:
         asked = target_of(identity, body)
         needs, target = _needs(body), replace(asked, needs_limits=False)
+        each = body.each if isinstance(body, GroupCreate) else "*"
         if Need.LIMITS in needs:
             # with limits no older node gets the task at all: that is worth a word where nobody else could
             needs = frozenset({Need.LIMITS})
@@ -54,10 +50,17 @@ class Shortfalls:
             missing = needs & lacks(
                 member.generation, _mode(member), keyless_reports=self._core.settings.keyless_reports
             )
-            if missing and matches(target, member.traits):
+            if missing and matches(target, member.traits) and fnmatchcase(member.traits.name, each):
                 for need in missing:
                     found.setdefault(need, []).append(member)
         return found
+
+
+def refusal(body: TaskCreate, warnings: list[str]) -> Invalid | None:
+    """Why a `strict` body is refused, or None."""
+    if not warnings or not body.strict:
+        return None
+    return Invalid("strict: " + "; ".join(warnings) + "; target other nodes, or leave strict out")
 
 
 def _mode(member: Member) -> NodeMode:

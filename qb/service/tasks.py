@@ -7,7 +7,7 @@ from qb.contract.acts import Action
 from qb.contract.queries import LAST_CURSOR, TaskFilters, pair
 from qb.contract.routes import Caller
 from qb.contract.tasks import TaskCreate
-from qb.domain.errors import NotFound
+from qb.domain.errors import Invalid, NotFound
 from qb.domain.times import iso
 from qb.service import audit, cancelling, creation, idempotency, retries, task_env
 from qb.service.audit import Actor
@@ -28,13 +28,17 @@ class Tasks:
         self._core = core
         self._waiters = waiters
 
-    async def create(self, identity: Identity, body: TaskCreate) -> dict[str, Any]:
-        """Add a task; returns it as Task once it is durable. Raises Invalid, naming what cannot be."""
+    async def create(self, identity: Identity, body: TaskCreate, *, refusal: Invalid | None = None) -> dict[str, Any]:
+        """Add a task; returns it as Task once it is durable. Raises Invalid, naming what cannot be, and `refusal`."""
+        if refusal is not None:
+            raise refusal
         draft, now = creation.draft(body, identity, most=self._core.settings.quotas.task), self._core.clock()
         async with task_env.kept(self._core, draft.env_id, body.env):
             return self._tell(await self._core.writer.run(lambda db: creation.create(db, draft, now)))
 
-    async def create_once(self, identity: Identity, body: TaskCreate, key: str) -> tuple[dict[str, Any], bool]:
+    async def create_once(
+        self, identity: Identity, body: TaskCreate, key: str, *, refusal: Invalid | None = None
+    ) -> tuple[dict[str, Any], bool]:
         """As `create`, but once for each `key` of the caller; the task, and whether it was made by this call.
 
         Raises Conflict when the key came with another body within a day.
@@ -46,6 +50,8 @@ class Tasks:
             known = idempotency.made_before(db, promise, now)
             if known is not None:
                 return known, None
+            if refusal is not None:
+                raise refusal
             made = creation.create(db, draft, now)
             idempotency.keep(db, promise, made.task["id"], now)
             return made.task, made

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.conformance.control_plane import ControlPlane
@@ -18,6 +19,12 @@ def warned(plane: ControlPlane, **body: Any) -> dict[str, str]:
     answer = plane.call("POST", "/tasks", {"prompt": "work", **body})
     assert answer.status_code == 201, answer.text
     return dict(line.split(": ", 1) for line in answer.json()["warnings"])
+
+
+def once(plane: ControlPlane, body: dict[str, Any]) -> httpx2.Response:
+    """Create a task, or hear of it again."""
+    headers = {"X-API-Key": plane.admin_key, "Idempotency-Key": "once"}
+    return httpx2.post(f"{plane.url}/tasks", json=body, headers=headers, timeout=30)
 
 
 def test_a_task_for_our_own_runners_has_nothing_to_warn_of(plane: ControlPlane) -> None:
@@ -90,3 +97,23 @@ def test_a_strict_task_is_refused_with_the_same_words(plane: ControlPlane) -> No
     assert (
         plane.call("POST", "/tasks", {"prompt": "work", "strict": True, "target_node_name": "new"}).status_code == 201
     )
+
+
+def test_a_group_warns_as_a_task_does_of_the_nodes_that_its_glob_names(plane: ControlPlane) -> None:
+    known(plane, PullD, "old-1")
+    join(plane, PullOurs, "new-1")
+    answer = plane.call("POST", "/groups", {"prompt": "work", "each": "old-*"})
+    assert (answer.status_code, [line.split(": ")[0] for line in answer.json()["warnings"]]) == (201, ["cancel"])
+    assert plane.call("POST", "/groups", {"prompt": "work", "each": "new-*"}).json()["warnings"] == []
+    assert plane.call("POST", "/groups", {"prompt": "work", "each": "old-*", "strict": True}).status_code == 422
+
+
+def test_a_strict_task_sent_again_is_the_same_task_though_an_older_node_has_joined(plane: ControlPlane) -> None:
+    join(plane, PullOurs, "new")
+    again = {"prompt": "work", "strict": True, "scheduled_for": "2099-01-01T00:00:00Z"}
+    made = once(plane, again)
+    known(plane, PullD, "old")
+    assert plane.call("POST", "/tasks", {"prompt": "work", "strict": True}).status_code == 422
+    replayed = once(plane, again)
+    assert (made.status_code, replayed.status_code) == (201, 200)
+    assert replayed.json()["id"] == made.json()["id"]
