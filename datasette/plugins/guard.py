@@ -1,4 +1,4 @@
-"""What keeps the dashboard read-only and shut in: query-only connections and headers on every reply."""
+"""What keeps the dashboard read-only and shut in: what connections may do, and headers on every reply."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -21,6 +21,18 @@ _HEADERS = {
 }
 _INTERNAL = "_internal"
 """Datasette's own in-memory catalogue, which it must be able to write."""
+_SHUT = frozenset("idempotency_keys replaced_keys webhook_cursor webhook_deliveries sqlite_dbpage dbstat".split())
+"""Tables that nobody reads here: whose requests were repeated, what was sent to whom; and the file's bare pages."""
+_PRAGMAS = frozenset(
+    "data_version database_list encoding foreign_key_list function_list index_info index_list index_xinfo "
+    "page_count page_size query_only recursive_triggers schema_version table_info table_list table_xinfo".split()
+)
+"""What Datasette asks, and its SQL pages allow; all else could change how the connection behaves."""
+_FIXED = frozenset(("query_only", "schema_version", "recursive_triggers", "encoding", "page_size"))
+"""Pragmas that may be asked, and not set."""
+_REFUSED_ACTIONS = frozenset((sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH))
+_LONGEST = 64 << 20
+"""Bytes of one value: SQL can ask for a gigabyte in a line."""
 
 
 @hookimpl
@@ -29,12 +41,13 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
     if database != _INTERNAL:
         conn.execute("PRAGMA wal_autocheckpoint = 0")
         conn.execute("PRAGMA query_only = ON")
-        conn.set_authorizer(_no_other_file)
+        conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        conn.set_authorizer(_verdict)
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def asgi_wrapper() -> Callable[[App], App]:
-    """Add the headers to replies that do not bring their own."""
+    """Add the headers, outermost, to replies that do not bring their own."""
 
     def wrap(app: App) -> App:
         async def guarded(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -53,5 +66,16 @@ def asgi_wrapper() -> Callable[[App], App]:
     return wrap
 
 
-def _no_other_file(action: int, *_: str | None) -> int:
-    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+def _verdict(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    return sqlite3.SQLITE_DENY if _refused(action, first or "", second) else sqlite3.SQLITE_OK
+
+
+def _refused(action: int, first: str, second: str | None) -> bool:
+    if action in _REFUSED_ACTIONS:
+        return True
+    if action == sqlite3.SQLITE_READ:
+        return first.lower() in _SHUT
+    if action == sqlite3.SQLITE_PRAGMA:
+        name = first.lower()
+        return name not in _PRAGMAS or (second is not None and name in _FIXED)
+    return action == sqlite3.SQLITE_FUNCTION and second == "load_extension"

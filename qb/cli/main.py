@@ -11,6 +11,7 @@ from typer.main import get_command
 from qb import __version__
 from qb.cli import (
     audit,
+    dashboard,
     database,
     demo,
     doctor,
@@ -93,6 +94,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(token.app, name="token")
 app.command(epilog=examples("qb audit", "qb audit --action credential_refused -o wide"))(audit.audit)
 app.add_typer(database.app, name="db")
+app.add_typer(dashboard.app, name="dashboard")
 app.add_typer(webhook.app, name="webhook")
 app.command(epilog=examples("qb version", "qb version -o json"))(version.version)
 demo.register(app)

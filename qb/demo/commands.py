@@ -71,7 +71,10 @@ def up(state: Path | None) -> None:
         name = image.build(steps)
         with Fleet(state or root() / ".state" / "up", podman.network(), name, steps) as fleet:
             console.print()
-            console.print(f"  API        {fleet.url}\n  Dashboard  {fleet.dashboard_url}", highlight=False)
+            console.print(f"  API        {fleet.url}", highlight=False)
+            console.print(f"  Dashboard  {fleet.sign_in_link()}", highlight=False, soft_wrap=True)
+            console.print("             signs you in once, within 15 minutes; for another:", highlight=False)
+            console.print(f"             .venv/bin/qb dashboard open --data-dir {fleet.data_dir}", soft_wrap=True)
             console.print("\nIn another terminal:", highlight=False)
             console.print(f"  export QB_URL={fleet.url} QB_API_KEY={fleet.admin_key}", soft_wrap=True, highlight=False)
             console.print(f"  .venv/bin/qb task create 'Summarise it' --file {DATA} --follow", soft_wrap=True)
@@ -99,10 +102,11 @@ def demo() -> None:
         state = Path(tempfile.mkdtemp(prefix="qb-demo-"))
         try:
             with Fleet(state, podman.network(), name, steps) as fleet, fleet.client() as client:
+                steps(f"watch it: {fleet.sign_in_link()}")
                 task = _run_task(client, console, steps)
                 _show_result(client, task, console, steps)
                 _agent_was_heard(client, task, fleet.agent_url)
-                console.print(f"\nDashboard, while it ran: {fleet.dashboard_url} (`make up` keeps it)", highlight=False)
+                console.print("\n`make up` keeps the dashboard, and everything else, running", highlight=False)
         finally:
             shutil.rmtree(state, ignore_errors=True)
         steps("everything is stopped")

@@ -5,13 +5,15 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.error import URLError
 
 from qb.client import ClientError, QbClient
-from qb.demo.checkout import root
+from qb.dashboard.links import link
+from qb.dashboard.roles import Role
 from qb.demo.command import attempt, run
 from qb.demo.errors import DemoError
 from qb.demo.podman import Network
@@ -31,15 +33,8 @@ def free_port() -> int:
 
 
 def dashboard_command(data_dir: Path, port: int) -> list[str]:
-    """Datasette over qb.db, live and read-only, with the checkout's configuration."""
-    config = root() / "datasette"
-    command = [sys.executable, "-m", "datasette", "serve", str(data_dir / "qb.db"), "-h", "127.0.0.1"]
-    command += ["-p", str(port), "--metadata", str(config / "metadata.yml")]
-    command += ["--template-dir", str(config / "templates"), "--plugins-dir", str(config / "plugins")]
-    command += ["--static", f"assets:{config / 'static'}"]
-    for name, value in json.loads((config / "settings.json").read_text("utf-8")).items():
-        command += ["--setting", name, str(value)]
-    return command
+    """`qb dashboard` on loopback."""
+    return [sys.executable, "-m", "qb", "dashboard", "--data-dir", str(data_dir), "--port", str(port)]
 
 
 class Fleet:
@@ -54,7 +49,7 @@ class Fleet:
         self._image = image
         self._say = say
         self._processes: list[Process] = []
-        self._data = state / "control-plane"
+        self.data_dir = state / "control-plane"
         self.port, self._dashboard_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.agent_url = f"http://{network.agent_host}:{self.port}"
@@ -83,6 +78,10 @@ class Fleet:
     def admin_key(self) -> str:
         """The operator's key, as `qb init` gave it."""
         return str(json.loads(self._keys.read_text("utf-8"))["admin_key"])
+
+    def sign_in_link(self) -> str:
+        """A link that signs in to the dashboard once, for a quarter of an hour from now."""
+        return link(self.data_dir, "operator", Role.ANALYST, now=datetime.now(UTC))
 
     def client(self) -> QbClient:
         """A client with the operator's key; the caller closes it."""
@@ -113,14 +112,14 @@ class Fleet:
     def _initialise(self) -> None:
         if self._keys.exists():
             return
-        init = [sys.executable, "-m", "qb", "init", "--data-dir", str(self._data), "--json"]
+        init = [sys.executable, "-m", "qb", "init", "--data-dir", str(self.data_dir), "--json"]
         answer = run(init, timeout=60, what="qb init", env={"QB_PROFILE": str(self.profile)})
         self._keys.touch(mode=0o600)
         self._keys.write_text(answer, "utf-8")
 
     def start_control_plane(self) -> Process:
         """Start `qb serve`, and wait until it answers."""
-        command = [sys.executable, "-m", "qb", "serve", "--data-dir", str(self._data), "--port", str(self.port)]
+        command = [sys.executable, "-m", "qb", "serve", "--data-dir", str(self.data_dir), "--port", str(self.port)]
         command += ["--host", "127.0.0.1", "--dashboard-url", self.dashboard_url, "--url", self.url]
         if self._network.listen:
             command += ["--host", self._network.listen]
@@ -131,8 +130,8 @@ class Fleet:
         return process
 
     def _start_dashboard(self) -> None:
-        process = self._start("dashboard", dashboard_command(self._data, self._dashboard_port))
-        process.wait_until(lambda: _answers(f"{self.dashboard_url}/-/versions.json"), seconds=READY_SECONDS)
+        process = self._start("dashboard", dashboard_command(self.data_dir, self._dashboard_port))
+        process.wait_until(lambda: _answers(f"{self.dashboard_url}/-/healthz"), seconds=READY_SECONDS)
         self._say(f"dashboard at {self.dashboard_url}")
 
     def _start_runner(self) -> None:

@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
 import httpx2
 import pytest
 
+from qb.dashboard.links import link
+from qb.dashboard.roles import Role
 from qb.demo.fleet import dashboard_command
 from qb.store.database import connect
 from qb.store.migrations import migrate
@@ -27,6 +30,18 @@ class Dashboard:
     http: httpx2.Client
     tasks: dict[str, str]
     seeder: ModuleType
+
+    def link(self, role: Role = Role.ANALYST, name: str = "operator") -> str:
+        """A link that signs a browser in."""
+        return link(self.data_dir, name, role, now=datetime.now(UTC))
+
+    @contextmanager
+    def visitor(self, role: Role | None = None) -> Iterator[httpx2.Client]:
+        """Another browser, signed in with a role, or not at all."""
+        with httpx2.Client(base_url=self.url, timeout=10, trust_env=False) as http:
+            if role is not None:
+                assert http.get(self.link(role, role.value)).status_code == 302
+            yield http
 
     def page(self, path: str = "/") -> httpx2.Response:
         """GET a page."""
@@ -48,7 +63,9 @@ def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
     with httpx2.Client(base_url=url, timeout=10, trust_env=False) as http:
         try:
             _await_answer(http, process, log)
-            yield Dashboard(url, data_dir, http, tasks, seeder)
+            running = Dashboard(url, data_dir, http, tasks, seeder)
+            http.get(running.link())
+            yield running
         finally:
             process.terminate()
             process.wait(timeout=10)
@@ -58,7 +75,7 @@ def _await_answer(http: httpx2.Client, process: "subprocess.Popen[bytes]", log: 
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            http.get("/-/versions.json")
+            http.get("/-/healthz")
         except httpx2.TransportError:
             time.sleep(0.1)
         else:

@@ -1,0 +1,111 @@
+"""What stands in front of every page: who is not signed in sees the sign-in page, its style, and nothing else."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import quote
+
+from datasette.utils.asgi import Request, Response
+
+from qb.dashboard import sessions, yielding
+from qb.dashboard.accounts import Accounts
+from qb.dashboard.place import Place
+from qb.dashboard.roles import Role
+
+Message = MutableMapping[str, Any]
+App = Callable[..., Awaitable[None]]
+
+SIGN_IN = "/-/sign-in"
+_ANYONE = (SIGN_IN, "/favicon.ico", "/-/healthz")
+_VIEWER_INTERNALS = ("/-/sign-in", "/-/logout", "/-/static/", "/-/static-plugins/", "/-/dashboards", "/-/actor")
+"""Of Datasette's own pages under /-/, those that a viewer has use for."""
+_ANALYST_INTERNALS = (*_VIEWER_INTERNALS, "/-/databases", "/-/settings", "/-/versions")
+_NO_ONES = "this page is not part of the dashboard"
+
+current: ContextVar[Request | None] = ContextVar("current_request", default=None)
+"""The request that permission checks are made for: Datasette does not tell them."""
+
+
+class Gate:
+    """An ASGI application around Datasette's."""
+
+    def __init__(self, datasette: Any, app: App) -> None:
+        self._datasette = datasette
+        self._app = app
+        self._place = Place(yielding.data_dir(datasette))
+        self._accounts = Accounts(self._place)
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        path = self._path(scope)
+        if path == "/-/healthz":
+            await Response.text("ok").asgi_send(send)
+            return
+        refusal = self._refusal(request, path)
+        if refusal is not None:
+            await refusal.asgi_send(send)
+            return
+        token = current.set(request)
+        try:
+            await yielding.let_the_writer_by(self._place.database)
+            await self._app(scope, receive, _keeping_the_session(path, send))
+        finally:
+            current.reset(token)
+
+    def _refusal(self, request: Any, path: str) -> Response | None:
+        if path.startswith("/assets/") or path in _ANYONE:
+            return None
+        role = sessions.role(sessions.actor(self._datasette, request, self._accounts))
+        if role is None:
+            return self._sign_in_first(request, path)
+        internals = _ANALYST_INTERNALS if role is Role.ANALYST else _VIEWER_INTERNALS
+        if path.startswith("/-/") and not _among(path, internals):
+            return _refused(path, _NO_ONES, 404)
+        return None
+
+    def _sign_in_first(self, request: Any, path: str) -> Response:
+        if request.method not in ("GET", "HEAD") or "." in path.rpartition("/")[2]:
+            return _refused(path, "sign in first: `qb dashboard open` makes a link", 401)
+        target = quote(f"{path}?{request.query_string}" if request.query_string else path, safe="/")
+        where = self._datasette.urls.path(SIGN_IN) + ("" if path == "/" else f"?next={target}")
+        return Response.redirect(str(where), headers={"Cache-Control": "no-store"})
+
+    def _path(self, scope: Mapping[str, Any]) -> str:
+        """The path as Datasette's router reads it."""
+        raw = scope.get("raw_path")
+        path = raw.decode("ascii", "replace").partition("?")[0] if raw else scope["path"]
+        base = self._datasette.setting("base_url")
+        return "/" + path[len(base) :] if base != "/" and path.startswith(base) else str(path)
+
+
+def _among(path: str, allowed: tuple[str, ...]) -> bool:
+    return any(path == each or path.startswith((f"{each.rstrip('/')}/", f"{each}.")) for each in allowed)
+
+
+def _refused(path: str, why: str, status: int) -> Response:
+    if path.endswith(".json"):
+        return Response.json({"ok": False, "error": why, "status": status}, status=status)
+    return Response.text(f"{why}\n", status=status, headers={"Cache-Control": "no-store"})
+
+
+def _keeping_the_session(path: str, send: Any) -> Any:
+    """Only signing in and out touch the session's cookie: datasette-dashboards would repeat it, open to scripts."""
+    if path in (SIGN_IN, "/-/logout"):
+        return send
+    mark = f"{sessions.COOKIE}=".encode()
+
+    async def without(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [
+                (name, value)
+                for name, value in message.get("headers", [])
+                if not (name.lower() == b"set-cookie" and value.startswith(mark))
+            ]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return without

@@ -1,0 +1,58 @@
+"""How Datasette is started: one command line for `qb dashboard`, `qb up`, the tests and a unit."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from qb.dashboard.place import DashboardError, Place
+
+_PLUGINS = "datasette-dashboards,datasette-render-markdown,datasette-leaflet"
+"""What else is installed beside Datasette adds no routes: datasette-auth-passwords would bring a door of its own."""
+
+
+def configuration() -> Path:
+    """The folder with metadata, settings, templates, plugins and static files. Raises DashboardError without one."""
+    here = Path(__file__).resolve()
+    for folder in (here.parent / "site", here.parents[2] / "datasette"):
+        if (folder / "metadata.yml").is_file():
+            return folder
+    raise DashboardError("the dashboard's configuration is not installed here: run it from the project's own folder")
+
+
+def command(place: Place, *, host: str, port: int, url: str) -> list[str]:
+    """Datasette over qb.db, live and read-only."""
+    config = configuration()
+    line = [sys.executable, "-m", "datasette", "serve", str(place.database), "-h", host, "-p", str(port)]
+    line += ["--metadata", str(config / "metadata.yml"), "--template-dir", str(config / "templates")]
+    line += ["--plugins-dir", str(config / "plugins"), "--static", f"assets:{config / 'static'}"]
+    settings = json.loads((config / "settings.json").read_text("utf-8"))
+    if url.startswith("https:"):
+        settings["force_https_urls"] = "on"
+    for name, value in settings.items():
+        line += ["--setting", name, str(value)]
+    return line
+
+
+def environment(place: Place, around: Mapping[str, str]) -> dict[str, str]:
+    """What Datasette gets beside its command line, where everybody could read the secret."""
+    return {**around, "DATASETTE_SECRET": place.secret(), "DATASETTE_LOAD_PLUGINS": _PLUGINS}
+
+
+def become(data_dir: Path, *, host: str, port: int, url: str | None) -> NoReturn:
+    """Turn this process into the dashboard. Raises DashboardError where it cannot be started."""
+    place = Place.of(data_dir)
+    address = (url or f"http://{_reachable(host)}:{port}").rstrip("/")
+    line = command(place, host=host, port=port, url=address)
+    around = environment(place, os.environ)
+    place.note_address(address)
+    os.execve(line[0], line, around)  # noqa: S606 - a fixed program, and no shell is wanted
+
+
+def _reachable(host: str) -> str:
+    """An address to open in a browser on this machine."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,211 @@
+"""Who gets in, by which door, and how long it stays open."""
+
+import re
+import stat
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from qb.dashboard.accounts import Accounts
+from qb.dashboard.links import GOOD_FOR, Invitation, Links
+from qb.dashboard.place import DashboardError, Place
+from qb.dashboard.roles import Role
+
+PASSWORD = "correct horse battery"
+PAGES = [
+    "/", "/qb", "/qb/tasks", "/qb/queue", "/qb.json?sql=select+1", "/qb/tasks.csv", "/qb/tasks.json?_shape=array",
+    "/task/00000000-0000-4000-8000-000000000000", "/_memory", "/_internal", "/-/dashboards", "/-/settings.json",
+    "/-/databases", "/-/plugins.json", "/-/threads", "/-/metadata.json", "/-/versions.json", "/-/actor.json",
+    "/-/allow-debug", "/-/permissions", "/-/messages", "/-/patterns", "/-/logout", "/-/auth-token?token=x",
+    "/-/static/app.css", "/%71b", "//qb", "/-/sign-in/../../qb", "/assets%2f..%2fqb", "/-/sign-in%2f..%2f..%2fqb.json",
+]  # fmt: skip
+
+
+def sign_in(http: httpx2.Client, name: str, password: str, **more: str) -> httpx2.Response:
+    """Fill the form in and send it."""
+    page = http.get("/-/sign-in", params=more)
+    token = re.search(r'name="csrftoken" value="([^"]+)"', page.text)
+    assert token is not None
+    body = {"csrftoken": token[1], "name": name, "password": password, **more}
+    return http.post("/-/sign-in", data=body)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_who_is_not_signed_in_sees_no_page(dashboard: Any, path: str) -> None:
+    with dashboard.visitor() as stranger:
+        answer = stranger.get(path)
+    assert answer.status_code in (302, 401, 404), answer.text
+    assert "tasks" not in answer.text
+    assert "edge-" not in answer.text
+    if answer.status_code == 302:
+        assert answer.headers["location"].startswith("/-/sign-in")
+
+
+def test_a_page_that_was_asked_for_is_shown_after_signing_in(dashboard: Any) -> None:
+    Accounts(Place.of(dashboard.data_dir)).put("ann", Role.VIEWER, PASSWORD)
+    with dashboard.visitor() as ann:
+        first = ann.get("/qb/queue?_size=5")
+        assert first.headers["location"] == "/-/sign-in?next=/qb/queue%3F_size%3D5"
+        begun = sign_in(ann, "ann", PASSWORD, next="/qb/queue?_size=5")
+        assert begun.status_code == 302
+        assert begun.headers["location"] == "/qb/queue?_size=5"
+        assert ann.get("/qb/queue").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "/\tx", "javascript:x"]
+)
+def test_signing_in_leads_nowhere_else(dashboard: Any, target: str) -> None:
+    with dashboard.visitor() as ann:
+        link = dashboard.link(Role.VIEWER)
+        assert ann.get(link, params={"link": link.partition("link=")[2], "next": target}).headers["location"] == "/"
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(dashboard: Any) -> None:
+    with dashboard.visitor() as http:
+        answer = http.get(dashboard.link())
+    cookie = SimpleCookie(answer.headers["set-cookie"])["ds_actor"]
+    assert cookie["httponly"] and cookie["samesite"] == "lax"
+    assert 0 < int(cookie["max-age"]) <= 12 * 3600
+    assert answer.headers["cache-control"].endswith("no-store")
+
+
+def test_a_link_signs_in_once(dashboard: Any) -> None:
+    link = dashboard.link()
+    with dashboard.visitor() as first, dashboard.visitor() as second:
+        assert first.get(link).status_code == 302
+        assert first.get("/").status_code == 200
+        again = second.get(link)
+        assert again.status_code == 403
+        assert "used before" in again.text
+        assert second.get("/").status_code == 302
+
+
+def test_a_link_that_is_looked_at_without_following_it_is_not_spent(dashboard: Any) -> None:
+    link = dashboard.link()
+    with dashboard.visitor() as http:
+        http.head(link)
+        assert http.get(link).status_code == 302
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A data directory in which nothing runs."""
+    (tmp_path / "qb.db").touch()
+    return Place.of(tmp_path)
+
+
+def test_a_link_ends_with_its_quarter_of_an_hour(place: Place) -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    links = Links(place, place.secret())
+    late = links.make(Invitation("dora", Role.VIEWER), now=now)
+    assert links.redeem(late, now=now + GOOD_FOR) is None
+    early = links.make(Invitation("dora", Role.VIEWER), now=now)
+    assert links.redeem(early, now=now + GOOD_FOR - timedelta(seconds=1)) == Invitation("dora", Role.VIEWER)
+
+
+def test_a_link_of_another_secret_or_with_another_role_is_refused(place: Place) -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    links = Links(place, place.secret())
+    forged = Links(place, "0" * 64).make(Invitation("dora", Role.ANALYST), now=now)
+    genuine = links.make(Invitation("dora", Role.VIEWER), now=now)
+    payload, _, signature = genuine.rpartition(".")
+    other = forged.rpartition(".")[0]
+    for token in (forged, f"{other}.{signature}", payload, "", "x.y", genuine + "x"):
+        assert links.redeem(token, now=now) is None
+    assert links.redeem(genuine, now=now) is not None
+
+
+def test_links_that_nobody_followed_are_swept(place: Place) -> None:
+    links = Links(place, place.secret())
+    links.make(Invitation("dora", Role.VIEWER), now=datetime.now(UTC))
+    links.make(Invitation("dora", Role.VIEWER), now=datetime.now(UTC) + 2 * GOOD_FOR)
+    assert len(list(place.links.iterdir())) == 1
+
+
+def test_what_signs_sessions_survives_a_restart_and_is_for_its_owner_alone(place: Place) -> None:
+    assert place.secret() == Place.of(place.folder.parent).secret()
+    Accounts(place).put("dora", Role.VIEWER, PASSWORD)
+    Links(place, place.secret()).make(Invitation("dora", Role.VIEWER), now=datetime.now(UTC))
+    place.note_address("http://127.0.0.1:8001")
+    files = [path for path in place.folder.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
+    assert PASSWORD not in "".join(path.read_text() for path in files)
+
+
+@pytest.mark.parametrize(("name", "password"), [("dora", "short"), ("do ra", PASSWORD), ("", PASSWORD)])
+def test_an_account_that_cannot_be_is_refused(place: Place, name: str, password: str) -> None:
+    with pytest.raises(DashboardError):
+        Accounts(place).put(name, Role.VIEWER, password)
+    assert Accounts(place).all() == []
+
+
+def test_a_wrong_password_is_refused_in_the_same_words_for_everybody(dashboard: Any) -> None:
+    Accounts(Place.of(dashboard.data_dir)).put("ann", Role.VIEWER, PASSWORD)
+    with dashboard.visitor() as http:
+        wrong, unknown = sign_in(http, "ann", PASSWORD + "x"), sign_in(http, "nobody", PASSWORD)
+        assert wrong.status_code == unknown.status_code == 403
+        assert "do not fit" in wrong.text and "do not fit" in unknown.text
+        assert http.get("/").status_code == 302
+
+
+def test_after_many_wrong_passwords_nobody_gets_to_try_for_a_while(empty_dashboard: Any) -> None:
+    Accounts(Place.of(empty_dashboard.data_dir)).put("ann", Role.VIEWER, PASSWORD)
+    with empty_dashboard.visitor() as http:
+        codes = [sign_in(http, "ann", f"guess {n}").status_code for n in range(11)]
+        assert codes == [403] * 10 + [429]
+        assert sign_in(http, "ann", PASSWORD).status_code == 429
+        assert http.get(empty_dashboard.link()).status_code == 302, "a link still works"
+
+
+def test_a_form_from_another_site_is_refused(dashboard: Any) -> None:
+    with dashboard.visitor() as http:
+        assert http.post("/-/sign-in", data={"name": "ann", "password": PASSWORD}).status_code == 403
+
+
+def test_a_session_ends_with_the_account_its_password_or_signing_out(dashboard: Any) -> None:
+    accounts = Accounts(Place.of(dashboard.data_dir))
+    for end in ("removed", "changed", "signed out"):
+        accounts.put("eve", Role.VIEWER, PASSWORD)
+        with dashboard.visitor() as eve:
+            assert sign_in(eve, "eve", PASSWORD).status_code == 302
+            assert eve.get("/").status_code == 200
+            if end == "removed":
+                accounts.remove("eve")
+            elif end == "changed":
+                accounts.put("eve", Role.VIEWER, PASSWORD + "!")
+            else:
+                page = eve.get("/-/logout")
+                token = re.search(r'name="csrftoken" value="([^"]+)"', page.text)
+                assert token is not None
+                eve.post("/-/logout", data={"csrftoken": token[1]})
+            assert eve.get("/").status_code == 302, end
+
+
+def test_a_changed_role_counts_at_once(dashboard: Any) -> None:
+    accounts = Accounts(Place.of(dashboard.data_dir))
+    accounts.put("fay", Role.ANALYST, PASSWORD)
+    with dashboard.visitor() as fay:
+        sign_in(fay, "fay", PASSWORD)
+        assert fay.get("/qb.json?sql=select+1").status_code == 200
+        known = accounts.get("fay")
+        assert known is not None
+        text = Place(dashboard.data_dir).accounts.read_text().replace('"analyst"', '"viewer"')
+        Place(dashboard.data_dir).accounts.write_text(text)
+        assert fay.get("/qb.json?sql=select+1").status_code == 403
+        assert fay.get("/qb/queue").status_code == 200
+
+
+def test_a_cookie_that_was_tampered_with_signs_nobody_in(dashboard: Any) -> None:
+    with dashboard.visitor(Role.VIEWER) as http:
+        good = http.cookies["ds_actor"]
+    for bad in (good[:-2] + "xx", "x" + good, "", "e30." + good.partition(".")[2]):
+        with closing(httpx2.Client(base_url=dashboard.url, cookies={"ds_actor": bad}, trust_env=False)) as http:
+            assert http.get("/").status_code == 302
