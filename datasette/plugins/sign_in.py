@@ -46,6 +46,9 @@ class SignIn:
         return self._begun(request, sessions.of_invitation(invitation), request.args.get("next"))
 
     async def _with_password(self, request: Any) -> Response:
+        if "ds_csrftoken" not in request.cookies:
+            # Datasette checks the form's token only for who sends a cookie: another site's form brings none
+            return await self._form(request, "Send the form from this page, with cookies allowed.", 403)
         posted = await request.post_vars()
         name, password = str(posted.get("name", "")), str(posted.get("password", ""))
         async with self._one_at_a_time:
