@@ -27,10 +27,11 @@ class Tasks:
         identity, headers = req.context.identity, req.context.headers
         warnings = self._shortfalls.of(identity, body)
         refused = refusal(body, warnings)
-        if headers.idempotency_key is None:
-            task, made = await self._service.create(identity, body, refusal=refused), True
+        key, told = headers.idempotency_key, {"refusal": refused, "task_token": headers.task_token}
+        if key is None:
+            task, made = await self._service.create(identity, body, **told), True
         else:
-            task, made = await self._service.create_once(identity, body, headers.idempotency_key, refusal=refused)
+            task, made = await self._service.create_once(identity, body, key, **told)
         reply(resp, task | {"warnings": warnings}, 201 if made else 200)
 
     async def on_get(self, req: Request, resp: Response) -> None:

@@ -109,6 +109,7 @@ def task_sheet(task: Task, now: datetime) -> dict[str, object]:
         "Schedule": task.schedule_id if task.schedule_id != task.id else None,
         "Group": task.group_id,
         "Retry of": task.retry_of,
+        "Asked for by": task.parent_task_id,
         "Created": _moment(task.created_at, now),
         "Started": _moment(task.started_at, now),
         "Ended": _moment(task.completed_at, now),

@@ -139,9 +139,13 @@ class QbClient(SchedulingCalls):
 
     # tasks
 
-    def create_task(self, body: TaskCreate) -> TaskCreated:
-        """Create a task; its `warnings` say what older nodes cannot do for it."""
-        return self._wire.model(TaskCreated, "create_task", body=body)
+    def create_task(self, body: TaskCreate, *, task_token: str | None = None) -> TaskCreated:
+        """Create a task; its `warnings` say what older nodes cannot do for it.
+
+        `task_token` is that of the running task that asks for it, and becomes its parent.
+        """
+        headers = {"X-Task-Token": task_token} if task_token else {}
+        return self._wire.model(TaskCreated, "create_task", body=body, headers=headers)
 
     def tasks(self, *, limit: int = 200, **filters: str | list[str]) -> list[Task]:
         """At most `limit` tasks, newest first; the filters are those of qb.contract.queries.TaskFilters."""

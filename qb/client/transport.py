@@ -102,7 +102,7 @@ class Transport:
         path = route.path.format(**{key: quote(value, safe="") for key, value in (parts or {}).items()})
         if body is not None:
             options["content"] = body.model_dump_json(exclude_none=True)
-            options["headers"] = {"Content-Type": "application/json"}
+            options["headers"] = {**options.get("headers", {}), "Content-Type": "application/json"}
         try:
             with self._around(name), self._http.stream(route.method, path, **options) as response:
                 if response.status_code >= 300:

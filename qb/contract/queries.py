@@ -205,6 +205,11 @@ class CreateHeaders(Headers):
         alias="Idempotency-Key",
         description="the same key and body within 24 hours make no second task; a key with another body is refused",
     )
+    task_token: str | None = Field(
+        default=None,
+        alias="X-Task-Token",
+        description="the token of the running task that asks for this one, which becomes its parent",
+    )
 
 
 class ResumeHeaders(Headers):

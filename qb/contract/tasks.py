@@ -4,6 +4,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from qb.contract.delegation import Delegation
 from qb.contract.scheduling import OnFailure, Scheduling
 from qb.contract.states import Reason, Reporter, ReportStatus, Stream, TaskStatus
 from qb.contract.text import EnvName, EnvValue, FileName, Id, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
@@ -24,7 +25,7 @@ class Limits(BaseModel):
     pids: int | None = Field(default=None, ge=8, le=1 << 22)
 
 
-class TaskCreate(Scheduling):
+class TaskCreate(Scheduling, Delegation):
     """Body of POST /tasks. Every target that is given must match; none means any node."""
 
     prompt: Prompt
@@ -92,6 +93,11 @@ class Task(BaseModel):
     schedule_id: str | None = None
     group_id: str | None = None
     retry_of: str | None = None
+    parent_task_id: str | None = None
+    root_task_id: str | None = None
+    depth: int = 0
+    """How many tasks stand above this one: it was asked for by `parent_task_id`, and all of them by the root's."""
+
     depends_on: list[str] | None = None
     on_failure: OnFailure | None = None
     available_at: str | None = None

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from qb.domain.lifecycle import Event
 from qb.domain.placement import Target, matches
 from qb.domain.recurrence import Recurrence
 from qb.domain.times import after, iso
-from qb.service import files, transitions
+from qb.service import delegation, files, transitions
 from qb.service.credentials import Identity
 from qb.store import dependencies, events, key_limits, nodes, placements, schedules, tasks
 from qb.store.files import StoredFile, add_task_files
@@ -27,7 +27,7 @@ from qb.store.files import StoredFile, add_task_files
 class Draft:
     """A task that was asked for, as far as it can be checked without the database. `most`: bytes of all its files.
 
-    The values of its environment are kept under `env_id`.
+    The values of its environment are kept under `env_id`. `parent` asks for it; `vouched`: with its own token.
     """
 
     body: TaskCreate
@@ -36,6 +36,8 @@ class Draft:
     recurrence: Recurrence | None
     most: int
     env_id: str | None = None
+    parent: str | None = None
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,12 @@ class Made:
     startable: Target | None
 
 
-def draft(body: TaskCreate, identity: Identity, *, most: int) -> Draft:
-    """Check what is asked for. Raises Invalid, naming the field."""
+def draft(body: TaskCreate, identity: Identity, *, most: int, asking: Identity | None = None) -> Draft:
+    """Check what is asked for, by the task `asking` if one does. Raises Invalid, naming the field."""
     _check_scopes(body, identity)
     env_id = str(uuid.uuid4()) if body.env else None
-    return Draft(body, target_of(identity, body), identity, _recurrence(body), most, env_id)
+    parent, vouched = delegation.parent_of(body, asking), asking is not None
+    return Draft(body, target_of(identity, body), identity, _recurrence(body), most, env_id, parent, vouched)
 
 
 def target_of(identity: Identity, body: TaskCreate) -> Target:
@@ -65,12 +68,14 @@ def target_of(identity: Identity, body: TaskCreate) -> Target:
 
 
 def create(db: sqlite3.Connection, asked: Draft, now: datetime) -> Made:
-    """Add the task; a recurring one becomes a schedule. Raises Invalid, naming what cannot be."""
+    """Add the task; a recurring one becomes a schedule. Raises Invalid, naming what cannot be, and Conflict."""
     if asked.target.node_id is not None and not _known(db, asked.target, asked.target.node_id, asked.identity):
         raise Invalid(f"target_node_id: no node {asked.target.node_id}; `qb node list` shows those there are")
+    place = delegation.place(db, asked.body, asked.parent, asked.identity, vouched=asked.vouched)
     attached = attachments(db, asked)
     failed, waits_for = _dependencies(db, asked)
-    new = replace(as_new(asked, placements.ensure(db, asked.target), now), waits_for=len(waits_for))
+    new = as_new(asked, placements.ensure(db, asked.target), now)
+    new = replace(new, waits_for=len(waits_for), **asdict(place))
     if asked.recurrence is not None:
         new = replace(new, schedule_id=new.id, available_at=None, expires_at=None)
     add(db, new, attached)

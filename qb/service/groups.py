@@ -35,6 +35,8 @@ class Groups:
         if body.recurrence is not None or body.depends_on:
             field = "recurrence" if body.recurrence is not None else "depends_on"
             raise Invalid(f"{field}: a group starts at once or at scheduled_for; leave it out")
+        if body.parent_task_id is not None:
+            raise Invalid("parent_task_id: a task asks for others one by one, as POST /tasks; leave it out")
         asked = creation.draft(body, identity, most=self._core.settings.quotas.task)
         now = self._core.clock()
 

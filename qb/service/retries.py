@@ -11,7 +11,7 @@ from datetime import datetime
 from qb.contract.states import TaskStatus
 from qb.domain.errors import Conflict, NotFound
 from qb.domain.times import iso
-from qb.service import creation
+from qb.service import creation, delegation
 from qb.service.credentials import Identity
 from qb.store import tasks
 from qb.store.files import task_files
@@ -23,6 +23,7 @@ def retry(db: sqlite3.Connection, identity: Identity, task_id: str, now: datetim
     if row is None or pattern is None:
         raise NotFound(f"no task {task_id}")
     _check(db, row)
+    delegation.check_budget(db, row["root_task_id"])
     new = replace(
         pattern,
         id=str(uuid.uuid4()),

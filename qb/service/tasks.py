@@ -28,22 +28,33 @@ class Tasks:
         self._core = core
         self._waiters = waiters
 
-    async def create(self, identity: Identity, body: TaskCreate, *, refusal: Invalid | None = None) -> dict[str, Any]:
-        """Add a task; returns it as Task once it is durable. Raises Invalid, naming what cannot be, and `refusal`."""
+    async def create(
+        self, identity: Identity, body: TaskCreate, *, refusal: Invalid | None = None, task_token: str | None = None
+    ) -> dict[str, Any]:
+        """Add a task; returns it as Task once it is durable. Raises Invalid, naming what cannot be, and `refusal`.
+
+        `task_token` is that of the task that asks for it. Raises Conflict where delegation goes no further.
+        """
         if refusal is not None:
             raise refusal
-        draft, now = creation.draft(body, identity, most=self._core.settings.quotas.task), self._core.clock()
+        draft, now = self._draft(identity, body, task_token), self._core.clock()
         async with task_env.kept(self._core, draft.env_id, body.env):
             return self._tell(await self._core.writer.run(lambda db: creation.create(db, draft, now)))
 
     async def create_once(
-        self, identity: Identity, body: TaskCreate, key: str, *, refusal: Invalid | None = None
+        self,
+        identity: Identity,
+        body: TaskCreate,
+        key: str,
+        *,
+        refusal: Invalid | None = None,
+        task_token: str | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """As `create`, but once for each `key` of the caller; the task, and whether it was made by this call.
 
         Raises Conflict when the key came with another body within a day.
         """
-        draft, now = creation.draft(body, identity, most=self._core.settings.quotas.task), self._core.clock()
+        draft, now = self._draft(identity, body, task_token), self._core.clock()
         promise = idempotency.Promise.of(self._core.credentials, identity, key, body)
 
         def work(db: sqlite3.Connection) -> tuple[dict[str, Any], creation.Made | None]:
@@ -61,6 +72,10 @@ class Tasks:
         if made is not None:
             self._tell(made)
         return task, made is not None
+
+    def _draft(self, identity: Identity, body: TaskCreate, task_token: str | None) -> creation.Draft:
+        asking = self._core.credentials.identify(task_token) if task_token else None
+        return creation.draft(body, identity, most=self._core.settings.quotas.task, asking=asking)
 
     async def retry(self, identity: Identity, task_id: str) -> dict[str, Any]:
         """Make a task like one that ended without success; returns the new Task.

@@ -318,6 +318,15 @@ def m012_sessions_and_links(db: Database) -> None:
     db.execute("CREATE TABLE published_settings (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
 
 
+@schema()
+def m013_delegation(db: Database) -> None:
+    """Which task asked for which, and how many stand above it."""
+    db.execute("ALTER TABLE tasks ADD COLUMN parent_task_id TEXT")
+    db.execute("ALTER TABLE tasks ADD COLUMN root_task_id TEXT")
+    db.execute("ALTER TABLE tasks ADD COLUMN depth INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX tasks_by_root ON tasks (root_task_id) WHERE root_task_id IS NOT NULL")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

@@ -14,12 +14,12 @@ _INSERT = """
 INSERT INTO tasks (id, seq, title, placement_id, priority, timeout_seconds, status, claimable, attempt, starts,
     max_attempts, deliveries, acknowledged, available_at, created_at, created_by,
     created_by_key, group_id, schedule_id, retry_of,
-    waits_for, expires_at, backoff_seconds, retry_on, limited_by)
+    waits_for, expires_at, backoff_seconds, retry_on, limited_by, parent_task_id, root_task_id, depth)
 VALUES (:id, (SELECT coalesce(max(seq), 0) + 1 FROM tasks), :title, :placement_id, :priority, :timeout_seconds,
     'pending', :available_at IS NULL AND :waits_for = 0 AND :limited_by IS NULL AND :schedule_id IS NOT :id,
     0, 0, :max_attempts, 0, 0, :available_at, :created_at, :created_by,
     :created_by_key, :group_id, :schedule_id, :retry_of,
-    :waits_for, :expires_at, :backoff_seconds, :retry_on, :limited_by)
+    :waits_for, :expires_at, :backoff_seconds, :retry_on, :limited_by, :parent_task_id, :root_task_id, :depth)
 """
 _INSERT_SPEC = """
 INSERT INTO task_specs (task_id, prompt, image, env, env_id, limits, scheduled_for, recurrence, depends_on, on_failure,
@@ -68,7 +68,7 @@ _SHOWN = (
     "progress message agent_status exit_code result error_message crush_session_id cost tokens cancel_requested_at "
     "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by created_by_key "
     "image output_dropped "
-    "schedule_id group_id retry_of on_failure available_at expires_at backoff_seconds"
+    "schedule_id group_id retry_of on_failure available_at expires_at backoff_seconds parent_task_id root_task_id depth"
 ).split()
 
 
@@ -104,6 +104,9 @@ class NewTask:
     backoff_seconds: int = 0
     retry_on: str | None = None
     limited_by: str | None = None
+    parent_task_id: str | None = None
+    root_task_id: str | None = None
+    depth: int = 0
 
 
 def insert(db: sqlite3.Connection, task: NewTask) -> None:

@@ -67,7 +67,8 @@ async def test_parameters_are_those_that_queries_are_read_with(document: dict[st
     parameters = {each["name"]: each for each in operation(document, "list_tasks")["parameters"]}
     assert set(parameters) == set(TaskFilters.model_fields)
     assert parameters["limit"]["schema"] == {"default": 200, "minimum": 1, "maximum": 1000, "type": "integer"}
-    assert {each["name"] for each in operation(document, "create_task")["parameters"]} == {"Idempotency-Key"}
+    headers = {each["name"] for each in operation(document, "create_task")["parameters"]}
+    assert headers == {"Idempotency-Key", "X-Task-Token"}
     assert operation(document, "show_task")["parameters"][0]["in"] == "path"
 
 

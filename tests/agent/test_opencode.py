@@ -1,0 +1,169 @@
+"""A real agent at work: opencode in podman, told by a scripted model, reports through our MCP server.
+
+Each script ends in the right state, for the right reason, and with both verdicts to be seen: what the agent said
+(`agent_status`) and what the runner saw (`exit_code`).
+"""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from qb.client import QbClient
+from qb.contract.states import Reason, TaskStatus
+from qb.contract.tasks import Task
+from tests.agent.model import Call, Model, calls, refuses, says
+from tests.e2e.agent import wait_until
+from tests.fixtures_server import Server
+
+pytestmark = pytest.mark.podman
+
+Create = Callable[..., str]
+Ended = Callable[[str], Task]
+STARTED = calls(Call("status_report_started", {"message": "reading"}))
+COMPLETE = calls(Call("status_report_complete", {"message": "the outcome"}))
+
+
+def shell(command: str) -> Call:
+    """A call of the agent's own tool that runs commands."""
+    return Call("bash", {"command": command, "description": "work"})
+
+
+def verdicts(task: Task) -> tuple[TaskStatus, Reason | None, str | None, int | None]:
+    """How a task ended: the state, the reason, what the agent said, what the runner saw."""
+    return task.status, task.reason, task.agent_status, task.exit_code
+
+
+def agent_messages(client: QbClient, task_id: str) -> list[str]:
+    """What the agent has reported, in order."""
+    return [event.message or "" for event in client.task_events(task_id) if event.source == "agent"]
+
+
+def test_it_reports_progress_leaves_a_result_and_completes(
+    client: QbClient, model: Model, create: Create, ended: Ended, qb: Callable[..., str]
+) -> None:
+    prompt = model.play(
+        "works",
+        STARTED,
+        calls(Call("status_get_job_info")),
+        calls(shell("echo 'forty-two' > $TASK_OUTPUT_DIR/answer.md")),
+        calls(Call("status_report_status", {"status": "analyzing", "message": "halfway", "progress": 50})),
+        COMPLETE,
+        says("Everything is done."),
+    )
+    task_id = create(prompt)
+    task = ended(task_id)
+    assert verdicts(task) == (TaskStatus.SUCCESS, None, "success", 0), model.results("works")
+    assert (task.result, task.progress) == ("the outcome", 100)
+    assert agent_messages(client, task_id) == ["reading", "halfway", "the outcome"]
+    with client.get_artifact(task_id, "answer.md") as chunks:
+        assert b"".join(chunks) == b"forty-two\n"
+    assert task_id in model.results("works")[1], "get_job_info names the task"
+    assert "Everything is done." in qb("task", "logs", task_id)
+
+
+def test_its_own_error_is_the_reason_though_it_exits_well(
+    client: QbClient, model: Model, create: Create, ended: Ended
+) -> None:
+    prompt = model.play(
+        "fails", STARTED, calls(Call("status_report_error", {"error_message": "no data"})), says("I gave up.")
+    )
+    task = ended(create(prompt))
+    assert verdicts(task) == (TaskStatus.ERROR, Reason.AGENT_ERROR, "error", 0)
+    assert "no data" in (task.error_message or "")
+
+
+def test_a_crash_midway_is_what_the_runner_saw(client: QbClient, model: Model, create: Create, ended: Ended) -> None:
+    prompt = model.play("crashes", STARTED, calls(shell("kill -9 $PPID")), COMPLETE)
+    task = ended(create(prompt))
+    assert verdicts(task) == (TaskStatus.ERROR, Reason.EXIT_NONZERO, None, 137), "the agent said nothing of its end"
+    assert agent_messages(client, task.id) == ["reading"]
+
+
+def test_one_that_hangs_ends_at_its_timeout(client: QbClient, model: Model, create: Create, ended: Ended) -> None:
+    prompt = model.play("hangs", STARTED, calls(Call("status_report_complete"), after=threading.Event()))
+    task = ended(create(prompt, "--timeout", "40s"))
+    assert (task.status, task.reason, task.agent_status) == (TaskStatus.ERROR, Reason.TIMEOUT, None)
+    assert agent_messages(client, task.id) == ["reading"]
+
+
+def test_a_lie_does_not_count(client: QbClient, model: Model, create: Create, ended: Ended) -> None:
+    prompt = model.play("lies", STARTED, COMPLETE, refuses())
+    task = ended(create(prompt))
+    assert verdicts(task) == (TaskStatus.ERROR, Reason.EXIT_NONZERO, "success", 1)
+    assert agent_messages(client, task.id)[-1] == "the outcome", "what it claimed is kept"
+
+
+def test_a_flood_of_messages_arrives_in_order_and_hurts_nobody(
+    client: QbClient, model: Model, create: Create, ended: Ended
+) -> None:
+    flood = [
+        Call("status_report_status", {"status": "running", "message": f"{number} {'x' * 2000}"})
+        for number in range(150)
+    ]
+    prompt = model.play("floods", calls(*flood), COMPLETE, says("Done."))
+    task = ended(create(prompt))
+    assert verdicts(task) == (TaskStatus.SUCCESS, None, "success", 0)
+    said = [int(message.split()[0]) for message in agent_messages(client, task.id)[:-1]]
+    assert sorted(said) == list(range(150)), "every message is there, once"
+
+
+HOSTILE = (
+    Call("status_report_status", {"status": "root", "message": "x"}),
+    Call("status_report_status", {"status": "running", "progress": 1e308}),
+    Call("status_report_status", {"status": "running", "progress": -1}),
+    Call("status_report_status", {"status": "running", "progress": "'; DROP TABLE tasks; --"}),
+    Call("status_report_status", {"status": ["running"], "message": {"a": 1}}),
+    Call("status_report_status", {}),
+    Call("status_report_error", {"error_message": ""}),
+    Call("status_no_such_tool", {"x": 1}),
+)
+ODD = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>\u202e'; DROP TABLE tasks; -- " + "\N{PILE OF POO}" * 3
+
+
+def test_hostile_arguments_are_refused_or_kept_as_text(
+    client: QbClient, model: Model, create: Create, ended: Ended, qb: Callable[..., str]
+) -> None:
+    prompt = model.play(
+        "attacks",
+        *(calls(each) for each in HOSTILE),
+        calls(Call("status_report_status", {"status": "running", "message": ODD})),
+        calls(Call("status_report_status", {"status": "running", "message": "y" * 200_000})),
+        COMPLETE,
+        says("Done."),
+    )
+    task = ended(create(prompt))
+    assert verdicts(task) == (TaskStatus.SUCCESS, None, "success", 0), model.results("attacks")
+    said = agent_messages(client, task.id)
+    assert len(said) == 3, "nothing that was refused became a report"
+    assert ODD in said
+    assert max(map(len, said)) <= 10_000
+    for shown in (qb("task", "show", task.id), qb("task", "events", task.id)):
+        assert "\x1b" not in shown and "\x07" not in shown
+
+
+def test_a_lost_orchestrator_is_outlived(
+    server: Server, client: QbClient, model: Model, create: Create, ended: Ended
+) -> None:
+    back, gone = threading.Event(), threading.Event()
+    prompt = model.play(
+        "waits",
+        STARTED,
+        calls(Call("status_report_status", {"status": "running", "message": "unheard", "progress": 40}), after=gone),
+        calls(Call("status_report_status", {"status": "analyzing", "message": "unheard, too", "progress": 60})),
+        calls(shell("echo kept > $TASK_OUTPUT_DIR/kept.txt"), after=back),
+        COMPLETE,
+        says("Done."),
+    )
+    task_id = create(prompt)
+    wait_until(lambda: agent_messages(client, task_id) == ["reading"], "its first report")
+    server.kill()
+    gone.set()
+    wait_until(lambda: len(model.results("waits")) == 3, "two reports into the void")
+    assert all('"queued": true' in answer for answer in model.results("waits")[1:])
+    server.start()
+    back.set()
+    task = ended(task_id)
+    assert verdicts(task) == (TaskStatus.SUCCESS, None, "success", 0)
+    assert agent_messages(client, task_id) == ["reading", "unheard", "unheard, too", "the outcome"]
+    assert [artifact.name for artifact in client.artifacts(task_id)] == ["kept.txt"]
