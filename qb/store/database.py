@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qb.domain.errors import Overloaded, StorageFull
+from qb.store.checkpoints import Checkpoints
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -88,7 +89,7 @@ class Writer:
         self.sizes = [0] * (GROUP_LIMIT.bit_length() + 1)
         """Groups by the power of two that their size is below."""
         self._connection = connect(path, secure_delete=secure_delete)
-        self._checkpoints = checkpoints
+        self._checkpoints = Checkpoints(self._connection, path) if checkpoints else None
         if not checkpoints:
             self._connection.execute("PRAGMA wal_autocheckpoint = 0")
         self._thread = threading.Thread(target=self._main, name="qb-writer", daemon=True)
@@ -134,14 +135,20 @@ class Writer:
         self._connection.close()
 
     def _main(self) -> None:
+        wait: float | None = None
         while True:
-            self._ready.wait()
+            self._ready.wait(wait)
             self._ready.clear()
             while group := self._next():
                 self._commit(group)
                 self._loop.call_soon_threadsafe(_resolve, group)
+                self._look_at_log()
+            wait = self._look_at_log()
             if self._closing:
                 return
+
+    def _look_at_log(self) -> float | None:
+        return self._checkpoints.look() if self._checkpoints else None
 
     def _next(self) -> list[Job]:
         group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_LIMIT))]
