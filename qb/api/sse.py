@@ -43,7 +43,7 @@ async def answer(core: Core, req: Request, resp: Response, task_id: str, journal
     """Answer with the task's entries after the cursor: one page, or a stream of all that come where that is asked for.
 
     A stream begins after `Last-Event-ID`, where that is sent. It ends after the last entry of a task that has ended,
-    when the client goes, and when the server stops.
+    when the client goes or its key is no longer good, and when the server stops.
     """
     query: RecordPage = req.context.query
     headers: ResumeHeaders = req.context.headers
@@ -61,20 +61,39 @@ async def answer(core: Core, req: Request, resp: Response, task_id: str, journal
     resp.content_type = "text/event-stream"
     resp.set_header("Cache-Control", "no-store")
     resp.set_header("X-Accel-Buffering", "no")
-    receive = req.scope["qb.receive"]
-    resp.stream = EventStream(core, receive, task_id, start, fetch, lambda db: ended(db, task_id))
+    key = req.get_header("X-API-Key")
+    resp.stream = EventStream(
+        core,
+        req.scope["qb.receive"],
+        task_id,
+        start,
+        fetch,
+        lambda db: ended(db, task_id),
+        allowed=lambda: core.credentials.accepts(key),
+    )
 
 
 class EventStream:
-    """One client's stream; falcon iterates it and closes it."""
+    """One client's stream; falcon iterates it and closes it. What comes once it is not `allowed` is not sent."""
 
-    def __init__(self, core: Core, receive: Receive, task_id: str, after: int, fetch: Fetch, ended: Ended) -> None:
+    def __init__(
+        self,
+        core: Core,
+        receive: Receive,
+        task_id: str,
+        after: int,
+        fetch: Fetch,
+        ended: Ended,
+        *,
+        allowed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._core = core
         self._receive = receive
         self._task_id = task_id
         self._after = after
         self._fetch = fetch
         self._ended = ended
+        self._allowed = allowed
         self._running = self._run()
 
     def __aiter__(self) -> "EventStream":
@@ -102,6 +121,8 @@ class EventStream:
         while not any(task.done() for task in over):
             wake.clear()
             ended, rows = await self._core.readers.run(self._read)
+            if not self._allowed():
+                return
             if rows:
                 self._after = rows[-1][0]
                 yield b"".join(b"id: %d\ndata: %b\n\n" % row for row in rows)

@@ -135,6 +135,14 @@ class Credentials:
             self._used.add(identity.key_id)
         return identity
 
+    def accepts(self, api_key: str | None) -> bool:
+        """Whether a key that was good when a request came still is."""
+        try:
+            self.identify(api_key)
+        except Unauthenticated:
+            return False
+        return True
+
     def take_used(self) -> set[str]:
         """The keys and registration tokens that were used since this was last asked."""
         used, self._used = self._used, set()

@@ -122,6 +122,8 @@ class Fleet:
     def _admit(self, row: sqlite3.Row, now: datetime) -> dict[str, Any]:
         log.info("node joined", node=row["name"], node_id=row["id"], wire=row["wire"])
         _know_key(self._core, row)
+        # who waits with the key of before gets nothing any more
+        self._waiters.end(row["id"])
         self._registry.put(member_of(row, now))
         key = self._core.credentials.node_key(row["id"], row["key_version"])
         return nodes.public(row) | {"api_key": key}

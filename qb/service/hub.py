@@ -30,3 +30,7 @@ class Hub:
         waiting.discard(event)
         if not waiting:
             del self._waiting[task_id]
+
+    def watched(self, task_id: str) -> bool:
+        """Whether a stream of the task is open."""
+        return task_id in self._waiting

@@ -136,6 +136,7 @@ class NodeAdmin:
     def _with_key(self, row: sqlite3.Row) -> dict[str, Any]:
         credentials = self._core.credentials
         credentials.know_node(row["id"], row["key_version"], oldest=row["oldest_key"], until=row["old_keys_until"])
+        self._waiters.end(row["id"])  # its next poll shows which key it has
         return nodes.public(row) | {"api_key": credentials.node_key(row["id"], row["key_version"])}
 
 

@@ -6,7 +6,7 @@ from qb.domain.placement import Target, Traits, matches
 
 
 class Waiter:
-    """One node's waiting poll. `superseded`: the node has polled anew, or the server stops."""
+    """One node's waiting poll. `superseded`: the node has polled anew or has another key, or the server stops."""
 
     __slots__ = ("_event", "ready", "superseded", "traits")
 
@@ -80,7 +80,7 @@ class Waiters:
             waiter.wake()
 
     def end(self, node_id: str) -> None:
-        """End a node's poll, if it waits: the node is gone."""
+        """End a node's poll, if it waits: the node is gone, or its key is another now."""
         waiter = self._by_node.get(node_id)
         if waiter is not None:
             waiter.superseded = True

@@ -221,3 +221,19 @@ async def test_when_a_key_was_last_used_is_noted_soon(running: Running) -> None:
             await asyncio.sleep(0.05)
             used = (await running.http.get(f"/keys/{key['id']}", headers=running.admin)).json()["last_used_at"]
     assert used >= began
+
+
+async def test_a_stream_ends_once_its_key_is_revoked_and_tells_nothing_that_came_after(running: Running) -> None:
+    key, headers = await made(running)
+    task = await create(running, headers)
+    follow = {**headers, "Accept": "text/event-stream"}
+    stream = asyncio.create_task(running.http.get(f"/tasks/{task}/events", headers=follow))
+    async with asyncio.timeout(10):
+        while not running.core.hub.watched(task):
+            await asyncio.sleep(0.01)
+        await running.http.post(f"/keys/{key['id']}/revoke", headers=running.admin)
+        await running.http.delete(f"/tasks/{task}", headers=running.admin)
+        text = (await stream).text
+    assert "created" in text
+    assert "cancelled" not in text
+    assert "event: end" not in text

@@ -1,5 +1,6 @@
 """The operator's side of nodes: change with If-Match, rotate, remove; and whose token may take a name over."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -77,6 +78,29 @@ async def test_a_rotated_key_leaves_the_old_one_until_the_node_registers_again(r
     assert seen == [401, 401, 200]
     await call(running, "POST", "/nodes/box/rotate?grace_period_hours=0")
     assert (await running.http.get("/tasks/pending", headers=third)).status_code == 401
+
+
+@pytest.mark.parametrize("how", ["registered anew", "rotated"])
+async def test_who_waits_with_a_replaced_key_gets_no_task_any_more(how: str, running: Running) -> None:
+    secret = await token(running)
+    old = {"X-API-Key": (await join(running, secret)).json()["api_key"]}
+    poll = asyncio.create_task(running.http.get("/tasks/pending?wait=20", headers=old))
+    async with asyncio.timeout(10):
+        while not await waiting(running):
+            await asyncio.sleep(0.01)
+        if how == "rotated":
+            new = (await call(running, "POST", "/nodes/box/rotate?grace_period_hours=0")).json()["api_key"]
+        else:
+            new = (await join(running, secret)).json()["api_key"]
+        await call(running, "POST", "/tasks", {"prompt": "work"})
+        assert (await poll).json() is None
+        got = await running.http.get("/tasks/pending?wait=5", headers={"X-API-Key": new})
+    assert got.json()["prompt"] == "work"
+
+
+async def waiting(running: Running) -> bool:
+    """Whether a poll is held."""
+    return "qb_pollers_waiting 1.0" in (await running.http.get("/metrics")).text
 
 
 async def test_a_name_is_taken_over_with_its_own_token_or_an_admins_leave(running: Running) -> None:
