@@ -229,8 +229,10 @@ async def test_a_stream_ends_once_its_key_is_revoked_and_tells_nothing_that_came
     follow = {**headers, "Accept": "text/event-stream"}
     stream = asyncio.create_task(running.http.get(f"/tasks/{task}/events", headers=follow))
     async with asyncio.timeout(10):
-        while not running.core.hub.watched(task):
+        watched = False
+        while not watched:
             await asyncio.sleep(0.01)
+            watched = running.core.hub.watched(task)
         await running.http.post(f"/keys/{key['id']}/revoke", headers=running.admin)
         await running.http.delete(f"/tasks/{task}", headers=running.admin)
         text = (await stream).text
