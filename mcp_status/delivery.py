@@ -1,4 +1,4 @@
-"""Reports on their way to the orchestrator: an ordered, bounded queue and the thread that empties it."""
+"""What is on its way to the orchestrator: an ordered, bounded queue and the thread that empties it."""
 
 import logging
 import random
@@ -9,23 +9,25 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from qb.client.errors import BadAnswer, ClientError, Refused, Unreachable
-from qb.contract.tasks import StatusReport, Task
 
 QUEUE_LIMIT = 256
 SEND_TIMEOUT = 10.0
 LONGEST_PAUSE = 30.0
 CLOSING_PAUSE = 0.25
 
-Send = Callable[[StatusReport, float], Task]
-"""Sends one report within so many seconds. Raises ClientError and nothing else."""
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Send = Callable[[Item, float], Answer]
+"""Sends one item within so many seconds. Raises ClientError and nothing else."""
 
 _log = logging.getLogger("mcp_status")
 
 
 class Outcome(StrEnum):
-    """What became of a report when its caller was answered."""
+    """What became of an item when its caller was answered."""
 
     DELIVERED = "delivered"
     QUEUED = "queued"
@@ -33,22 +35,22 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """An outcome, with the task as the orchestrator told it or the reason why it did not."""
+class Receipt(Generic[Answer]):
+    """An outcome, with the orchestrator's answer or the reason why there is none."""
 
     outcome: Outcome
-    task: Task | None = None
+    answer: Answer | None = None
     problem: str | None = None
     status: int | None = None
 
 
 @dataclass(slots=True)
-class _Entry:
-    report: StatusReport
-    receipt: Future[Receipt] = field(default_factory=Future)
+class _Entry(Generic[Item, Answer]):
+    item: Item
+    receipt: "Future[Receipt[Answer]]" = field(default_factory=Future)
 
-    def settle(self, receipt: Receipt) -> None:
-        """Tell whoever waits. The first word counts: a queued report's caller has long been answered."""
+    def settle(self, receipt: Receipt[Answer]) -> None:
+        """Tell whoever waits. The first word counts: a queued item's caller has long been answered."""
         if not self.receipt.done():
             self.receipt.set_result(receipt)
 
@@ -58,29 +60,35 @@ def jittered(tries: int) -> float:
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.5 * 2.0 ** min(tries, 10))  # noqa: S311 - not a secret
 
 
-class Delivery:
-    """Delivers reports in the order they came, trying each until it is taken or refused.
+class Delivery(Generic[Item, Answer]):
+    """Delivers items in the order they came, trying each until it is taken or refused.
 
-    Owns one thread, from `start` to `close`. `task` is the task as last told by the orchestrator, `trouble` why
-    the report at the head has not got through (None while all is well).
+    `what` names an item for the log; of those that `may_drop` allows, the oldest makes room when the queue is full.
+    Owns one thread, from `start` to `close`. `last` is the last answer, `trouble` why the item at the head has not
+    got through (None while all is well).
     """
 
     def __init__(
         self,
-        send: Send,
+        send: Send[Item, Answer],
         *,
+        what: Callable[[Item], str] = str,
+        may_drop: Callable[[Item], bool] = lambda _: True,
         limit: int = QUEUE_LIMIT,
+        send_timeout: float = SEND_TIMEOUT,
         pause: Callable[[int], float] = jittered,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.task: Task | None = None
+        self.last: Answer | None = None
         self.trouble: str | None = None
-        self.refusal: str | None = None
+        self._what = what
+        self._may_drop = may_drop
+        self._send_timeout = send_timeout
         self._send = send
         self._limit = limit
         self._pause = pause
         self._clock = clock
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[_Entry[Item, Answer]] = deque()
         self._changed = threading.Condition()
         self._ends_at: float | None = None
         # a daemon: a name lookup that hangs must not hold the process beyond the flush
@@ -92,16 +100,16 @@ class Delivery:
 
     @property
     def waiting(self) -> int:
-        """How many reports have not been taken yet."""
+        """How many items have not been taken yet."""
         return len(self._queue)
 
-    def offer(self, report: StatusReport) -> Future[Receipt]:
-        """Queue a report. The receipt comes with the orchestrator's answer, or `queued` at the first failure."""
-        entry = _Entry(report)
+    def offer(self, item: Item) -> "Future[Receipt[Answer]]":
+        """Queue an item. The receipt comes with the orchestrator's answer, or `queued` at the first failure."""
+        entry: _Entry[Item, Answer] = _Entry(item)
         entry.receipt.set_running_or_notify_cancel()
         with self._changed:
             if len(self._queue) >= self._limit and not self._make_room():
-                problem = f"{self._limit} verdicts wait already"
+                problem = f"{self._limit} others wait already, and none may be dropped"
                 entry.settle(Receipt(Outcome.REFUSED, problem=problem))
                 return entry.receipt
             self._queue.append(entry)
@@ -111,7 +119,7 @@ class Delivery:
         return entry.receipt
 
     def close(self, timeout: float) -> int:
-        """Deliver what waits, for at most `timeout` seconds; returns how many reports were left behind."""
+        """Deliver what waits, for at most `timeout` seconds; returns how many items were left behind."""
         with self._changed:
             self._ends_at = self._clock() + timeout
             self._changed.notify_all()
@@ -119,12 +127,12 @@ class Delivery:
         return len(self._queue)
 
     def _make_room(self) -> bool:
-        """Drop the oldest progress report; a verdict is never dropped, nor the head, which is on its way."""
+        """Drop the oldest that may be dropped, but never the head, which is on its way."""
         for index, entry in enumerate(self._queue):
-            if index and not entry.report.status.terminal:
+            if index and self._may_drop(entry.item):
                 del self._queue[index]
-                _log.warning("over %d reports wait: dropped the oldest (%s)", self._limit, entry.report.status)
-                entry.settle(Receipt(Outcome.REFUSED, problem="newer reports took its place in the queue"))
+                _log.warning("%d wait already: dropped %s", self._limit, self._what(entry.item))
+                entry.settle(Receipt(Outcome.REFUSED, problem="newer ones took its place in the queue"))
                 return True
         return False
 
@@ -137,7 +145,7 @@ class Delivery:
                 self._queue.popleft()
             entry.settle(receipt)
 
-    def _head(self) -> _Entry | None:
+    def _head(self) -> _Entry[Item, Answer] | None:
         with self._changed:
             while not self._queue:
                 if self._ends_at is not None:
@@ -145,35 +153,35 @@ class Delivery:
                 self._changed.wait()
             return self._queue[0]
 
-    def _deliver(self, entry: _Entry) -> Receipt | None:
-        """Try until the report is taken or refused; None when the time to flush is over."""
+    def _deliver(self, entry: _Entry[Item, Answer]) -> Receipt[Answer] | None:
+        """Try until the item is taken or refused; None when the time to flush is over."""
         tries = 0
         while (seconds := self._seconds_to_try()) > 0:
             try:
-                self.task = self._send(entry.report, seconds)
+                self.last = self._send(entry.item, seconds)
             except ClientError as error:
                 if _final(error):
                     return self._refused(entry, error)
                 self._failed(entry, error, tries)
             else:
                 self.trouble = None
-                return Receipt(Outcome.DELIVERED, self.task)
+                return Receipt(Outcome.DELIVERED, self.last)
             tries += 1
         return None
 
     def _seconds_to_try(self) -> float:
         with self._changed:
-            left = SEND_TIMEOUT if self._ends_at is None else self._ends_at - self._clock()
-        return min(SEND_TIMEOUT, left)
+            left = self._send_timeout if self._ends_at is None else self._ends_at - self._clock()
+        return min(self._send_timeout, left)
 
-    def _refused(self, entry: _Entry, error: ClientError) -> Receipt:
-        _log.error("the orchestrator refused %r: %s", entry.report.status.value, error)
-        self.trouble, self.refusal = None, str(error)
+    def _refused(self, entry: _Entry[Item, Answer], error: ClientError) -> Receipt[Answer]:
+        _log.error("the orchestrator refused %s: %s", self._what(entry.item), error)
+        self.trouble = None
         return Receipt(Outcome.REFUSED, problem=str(error), status=error.status if isinstance(error, Refused) else None)
 
-    def _failed(self, entry: _Entry, error: ClientError, tries: int) -> None:
+    def _failed(self, entry: _Entry[Item, Answer], error: ClientError, tries: int) -> None:
         if tries == 0:
-            _log.warning("%r is not delivered yet, trying again: %s", entry.report.status.value, error)
+            _log.warning("%s is not delivered yet, trying again: %s", self._what(entry.item), error)
         pause = self._pause(tries)
         if isinstance(error, Refused) and error.retry_after:
             pause = max(pause, min(error.retry_after, LONGEST_PAUSE))
@@ -194,7 +202,7 @@ class Delivery:
 
 
 def _final(error: ClientError) -> bool:
-    """Whether the same report would only meet the same answer."""
+    """Whether the same item would only meet the same answer."""
     if isinstance(error, Refused):
         return not error.transient
     return not isinstance(error, (Unreachable, BadAnswer))

@@ -4,6 +4,7 @@ from qb.api.addresses import networks
 from qb.api.artifacts import Artifacts
 from qb.api.asgi import Api
 from qb.api.auth import Door, Responder, add_routes
+from qb.api.dialogue import Questions, TaskMetrics
 from qb.api.documentation import Documentation
 from qb.api.errors import handle_errors
 from qb.api.files import Downloads, Uploads
@@ -73,6 +74,7 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     docs = Documentation()
     group, schedule = Groups(GroupService(core, waiters), shortfalls), Schedules(ScheduleService(core))
     key, token = Keys(KeyService(core)), Tokens(RegistrationTokens(core))
+    question, metric = Questions(core), TaskMetrics(core)
     hooks, retention = WebhookService(core), Retention(core, collection)
     await hooks.load()
     webhook = Webhooks(hooks)
@@ -90,6 +92,12 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
         "task_output": output.on_get,
         "report_session": logs.on_post,
         "show_logs": logs.on_get,
+        "ask_question": question.on_post,
+        "list_questions": question.on_get,
+        "show_question": question.on_get_one,
+        "answer_question": question.on_post_answer,
+        "log_metric": metric.on_post,
+        "list_metrics": metric.on_get,
         "create_task": task.on_post,
         "list_tasks": task.on_get,
         "show_task": task.on_get_one,

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Self
 
 from qb import __version__
 from qb.client.administration import Administration
+from qb.client.dialogue import Dialogue
 from qb.client.errors import BadAnswer, BadAssignment, ClientError
 from qb.client.scheduling import SchedulingCalls
 from qb.client.transport import ANSWER_LIMIT, CHUNK, Around, Transport, chunks, nothing_around, parsed
@@ -61,6 +62,7 @@ class QbClient(SchedulingCalls):
             around=around,
         )
         self.admin = Administration(self._wire)
+        self.dialogue = Dialogue(self._wire)
         if api_key:
             self._wire.headers["X-API-Key"] = api_key
         if registration_token:
@@ -106,9 +108,9 @@ class QbClient(SchedulingCalls):
         """Report progress or a verdict."""
         return self._wire.model(Task, "report_status", body=body, timeout=timeout)
 
-    def report_session(self, body: SessionUpload) -> StoredSession:
+    def report_session(self, body: SessionUpload, *, timeout: float = 120) -> StoredSession:
         """Send a Crush session."""
-        return self._wire.model(StoredSession, "report_session", body=body, timeout=120)
+        return self._wire.model(StoredSession, "report_session", body=body, timeout=timeout)
 
     def report_output(self, task_id: str, body: OutputBatch) -> int:
         """Send a batch of output; returns the `seq` up to which everything is durable."""
@@ -125,12 +127,17 @@ class QbClient(SchedulingCalls):
         with self._wire.stream("download_file", {"name": name}, params=params) as response:
             yield chunks(response), response.headers.get("X-Checksum-SHA256")
 
-    def put_artifact(self, task_id: str, name: str, body: BinaryIO, digest: str, *, attempt: int) -> Artifact:
-        """Send one artifact; `digest` is the value of the `Digest` header (``sha-256=BASE64``)."""
+    def put_artifact(
+        self, task_id: str, name: str, body: BinaryIO, digest: str, *, attempt: int | None = None
+    ) -> Artifact:
+        """Send one artifact; `digest` is the value of the `Digest` header (``sha-256=BASE64``).
+
+        A node says whose `attempt` it is; a task's token does so by itself.
+        """
         answer = self._wire.json(
             "put_artifact",
             {"task_id": task_id, "name": name},
-            params={"attempt": str(attempt)},
+            params={} if attempt is None else {"attempt": str(attempt)},
             content=iter(lambda: body.read(CHUNK), b""),
             headers={"Digest": digest, "Content-Type": "application/octet-stream"},
             timeout=120,

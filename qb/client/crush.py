@@ -12,7 +12,9 @@ parent's, so the parent's is sent without it.
 
 import math
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from qb.contract.logs import SESSION_ID_CHARS, Session, SessionMessage
@@ -22,6 +24,8 @@ SESSION_BYTES = 10_000_000
 """Room for one session on the wire: with more, the oldest messages are left out, and a first message says so."""
 
 MOST_SESSIONS = 200
+LONGEST_VALUE = 64 << 20
+STEPS = 10_000
 MILLISECONDS = 10**11
 TEXT_CHARS = 4000
 _SESSION = "id parent_session_id title prompt_tokens completion_tokens cost created_at updated_at".split()
@@ -35,25 +39,56 @@ class NotCrush(Exception):
     """The database has not the tables that Crush makes."""
 
 
-def sessions_since(db: sqlite3.Connection, since: float) -> list[Session]:
+@contextmanager
+def reading(target: str, *, seconds: float) -> Iterator[sqlite3.Connection]:
+    """A connection to the file at the SQLite URI `target`, which may be damaged or worse; it reads so long at most.
+
+    Raises sqlite3.Error.
+    """
+    deadline = time.monotonic() + seconds
+    with closing(sqlite3.connect(target, uri=True)) as db:
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+        yield db
+
+
+def sessions_since(db: sqlite3.Connection, since: float) -> Iterator[Session]:
     """The sessions that began at `since` (a POSIX time) or later, parents before their children.
 
-    Raises NotCrush, and sqlite3.Error for a file that is damaged.
+    Where only messages are damaged, a message says so. Raises NotCrush, and sqlite3.Error for a damaged file.
     """
+    yield from _chosen(db, lambda rows: [row for row in rows if _seconds(row["created_at"]) >= int(since)])
+
+
+def sessions_under(db: sqlite3.Connection, session: str) -> Iterator[Session]:
+    """The session of that id and those of its sub-agents, parents before their children; raises as above."""
+
+    def family(rows: list[sqlite3.Row]) -> list[sqlite3.Row]:
+        known, size = {session}, 0
+        while len(known) > size:
+            size = len(known)
+            known |= {row["id"] for row in rows if row["parent_session_id"] in known}
+        return [row for row in rows if row["id"] in known]
+
+    yield from _chosen(db, family)
+
+
+def _chosen(db: sqlite3.Connection, choose: Callable[[list[sqlite3.Row]], list[sqlite3.Row]]) -> Iterator[Session]:
     db.row_factory = sqlite3.Row
     if len(db.execute(_TABLES).fetchall()) < 2:
         raise NotCrush("there are no tables sessions and messages")
     shown = _columns(db, "sessions", _SESSION)
-    rows = db.execute(_SESSIONS.format(columns=shown)).fetchall()
+    rows = [row for row in db.execute(_SESSIONS.format(columns=shown)) if _is_id(row["id"])]
     children: dict[str, float] = {}
     for row in rows:
         parent = row["parent_session_id"]
         children[parent] = children.get(parent, 0.0) + _cost(row["cost"])
-    began = [row for row in rows if _seconds(row["created_at"]) >= int(since) and _is_id(row["id"])]
-    newest = began[:MOST_SESSIONS]
+    newest = choose(rows)[:MOST_SESSIONS]
     newest.reverse()
     newest.sort(key=lambda row: bool(row["parent_session_id"]))
-    return [_session(db, row, children.get(row["id"], 0.0)) for row in newest]
+    for row in newest:
+        yield _session(db, row, children.get(row["id"], 0.0))
 
 
 def _session(db: sqlite3.Connection, row: sqlite3.Row, of_children: float) -> Session:
@@ -72,16 +107,23 @@ def _session(db: sqlite3.Connection, row: sqlite3.Row, of_children: float) -> Se
 def _messages(db: sqlite3.Connection, session: str) -> list[SessionMessage]:
     kept: list[SessionMessage] = []
     room, left_out = SESSION_BYTES, 0
-    for message in _newest_first(db, session):
-        room -= len(message.model_dump_json().encode())
-        if room < 0:
-            left_out += 1
-        else:
-            kept.append(message)
+    try:
+        for message in _newest_first(db, session):
+            room -= len(message.model_dump_json().encode())
+            if room < 0:
+                left_out += 1
+            else:
+                kept.append(message)
+    except sqlite3.DatabaseError as error:
+        kept.append(_note("damaged", f"the messages before this one cannot be read: {error}"))
     if left_out:
-        text = f"[the {left_out} oldest messages are left out: a log is cut at {SESSION_BYTES // 1_000_000} MB]"
-        kept.append(SessionMessage(id="left-out", role="system", content=text))
+        text = f"the {left_out} oldest messages are left out: a log is cut at {SESSION_BYTES // 1_000_000} MB"
+        kept.append(_note("left-out", text))
     return kept[::-1]
+
+
+def _note(name: str, text: str) -> SessionMessage:
+    return SessionMessage(id=name, role="system", content=f"[{text}]")
 
 
 def _newest_first(db: sqlite3.Connection, session: str) -> Iterator[SessionMessage]:

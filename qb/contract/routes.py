@@ -29,6 +29,7 @@ from qb.contract.queries import (
     ResumeHeaders,
     TaskFilters,
 )
+from qb.contract.questions import AnswerGiven, Question, QuestionAsk
 from qb.contract.route import (
     ADMIN,
     ANYONE,
@@ -40,6 +41,7 @@ from qb.contract.route import (
     NODE,
     OWN_TASK,
     READ,
+    TALKERS,
     WORKERS,
     Caller,
     Media,
@@ -47,6 +49,7 @@ from qb.contract.route import (
     codes,
 )
 from qb.contract.scheduling import Group, GroupCreated, Schedule, Why
+from qb.contract.task_metrics import MetricLog, TaskMetric
 from qb.contract.tasks import (
     Artifact,
     Assignment,
@@ -95,6 +98,21 @@ ROUTES: tuple[Route, ...] = (
         headers=DigestHeaders,
         takes=Media.BYTES,
     ),
+    # the agent and its operator, while the task runs
+    Route("ask_question", "POST", "/tasks/{task_id}/questions", WORKERS, QuestionAsk, Question, status=201),
+    Route("list_questions", "GET", "/tasks/{task_id}/questions", CLIENTS, None, Question, many=True, scope=READ),
+    Route("show_question", "GET", "/tasks/{task_id}/questions/{question_id}", TALKERS, None, Question, scope=READ),
+    Route(
+        "answer_question",
+        "POST",
+        "/tasks/{task_id}/questions/{question_id}/answer",
+        CLIENTS,
+        AnswerGiven,
+        Question,
+        scope=CREATE,
+    ),
+    Route("log_metric", "POST", "/tasks/{task_id}/metrics", WORKERS, MetricLog, TaskMetric, status=201),
+    Route("list_metrics", "GET", "/tasks/{task_id}/metrics", CLIENTS, None, TaskMetric, many=True, scope=READ),
     # operators and external systems: tasks
     Route(
         "create_task",

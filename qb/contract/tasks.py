@@ -81,6 +81,9 @@ class Task(BaseModel):
     output_dropped: int | None = None
     """Bytes of output past the quota, which were not kept; None when all was."""
 
+    waiting_until: str | None = None
+    """Until when the agent waits for an operator's answer to a question; once past, it waits no more."""
+
     cancel_requested: bool = False
     cancel_requested_at: str | None = None
     created_at: str

@@ -327,6 +327,22 @@ def m013_delegation(db: Database) -> None:
     db.execute("CREATE INDEX tasks_by_root ON tasks (root_task_id) WHERE root_task_id IS NOT NULL")
 
 
+@schema()
+def m014_questions_and_metrics(db: Database) -> None:
+    """What agents ask their operators in the middle of a task, and the figures that they log."""
+    db.execute("""CREATE TABLE task_questions (
+        id TEXT PRIMARY KEY, task_id TEXT NOT NULL, attempt INTEGER NOT NULL, asker_key TEXT NOT NULL,
+        question TEXT NOT NULL, options TEXT NOT NULL, asked_at TEXT NOT NULL, expires_at TEXT NOT NULL,
+        answer TEXT, answered_at TEXT, answered_by TEXT, UNIQUE (task_id, attempt, asker_key),
+        CHECK ((answer IS NULL) = (answered_at IS NULL))
+    ) WITHOUT ROWID""")
+    db.execute("CREATE INDEX task_questions_open ON task_questions (task_id, expires_at) WHERE answer IS NULL")
+    db.execute("""CREATE TABLE task_metrics (
+        task_id TEXT NOT NULL, name TEXT NOT NULL, attempt INTEGER NOT NULL, seq INTEGER NOT NULL,
+        value REAL NOT NULL, at TEXT NOT NULL, PRIMARY KEY (task_id, attempt, seq)
+    ) WITHOUT ROWID""")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

@@ -38,6 +38,8 @@ SELECT t.*, s.prompt, s.image, s.env, s.limits, s.scheduled_for, s.recurrence, s
     n.name AS assigned_node_name,
     (SELECT value FROM published_settings WHERE name = 'crush_server_url') AS crush_server_url,
     (SELECT nullif(sum(dropped), 0) FROM output_logs WHERE task_id = t.id) AS output_dropped,
+    (SELECT max(expires_at) FROM task_questions q WHERE q.task_id = t.id AND q.attempt = t.attempt
+        AND q.answer IS NULL AND t.completed_at IS NULL) AS waiting_until,
     (SELECT json_group_array(name) FROM (SELECT name FROM task_files WHERE task_id = t.id ORDER BY position)) AS files
 FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t.placement_id
 LEFT JOIN nodes n ON n.id = t.assigned_node_id
@@ -67,7 +69,7 @@ _SHOWN = (
     "id title prompt priority timeout_seconds status reason assigned_node_id assigned_node_name attempt max_attempts "
     "progress message agent_status exit_code result error_message crush_session_id cost tokens cancel_requested_at "
     "created_at assigned_at started_at completed_at deadline_at scheduled_for recurrence created_by created_by_key "
-    "image output_dropped "
+    "image output_dropped waiting_until "
     "schedule_id group_id retry_of on_failure available_at expires_at backoff_seconds parent_task_id root_task_id depth"
 ).split()
 

@@ -8,20 +8,16 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import time
-from contextlib import closing
 from pathlib import Path
 
 import structlog
 
-from qb.client.crush import DATABASE, NotCrush, sessions_since
+from qb.client.crush import DATABASE, NotCrush, reading, sessions_since
 from qb.contract.logs import Session
 from remote_runner.workspace import Workspace
 
 MOST_BYTES = 512 << 20
 READ_SECONDS = 60.0
-LONGEST_VALUE = 64 << 20
-STEPS = 10_000
 log = structlog.get_logger()
 
 
@@ -32,7 +28,9 @@ def read_transcript(workspace: Workspace, since: float, scratch: Path) -> list[S
             copy = Path(folder) / "crush.db"
             if not _copy(workspace, copy):
                 return []
-            return _read(copy, since)
+            # the copy is ours: opened for writing, SQLite can take in what its own log holds
+            with reading(copy.as_uri(), seconds=READ_SECONDS) as db:
+                return list(sessions_since(db, since))
     except (OSError, sqlite3.Error, NotCrush, ValueError) as error:
         log.warning("the agent's log cannot be read", workspace=str(workspace.home), error=str(error))
         return []
@@ -54,13 +52,3 @@ def _copy(workspace: Workspace, copy: Path) -> bool:
             if not suffix:
                 return False
     return True
-
-
-def _read(copy: Path, since: float) -> list[Session]:
-    deadline = time.monotonic() + READ_SECONDS
-    # the copy is ours: opened for writing, SQLite can take in what its own log holds
-    with closing(sqlite3.connect(copy)) as db:
-        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-        db.execute("PRAGMA trusted_schema = OFF")
-        db.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
-        return sessions_since(db, since)

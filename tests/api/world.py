@@ -27,6 +27,7 @@ class World:
     running: Running
     callers: dict[str, Headers] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+    askers: dict[str, Headers] = field(default_factory=dict)
     numbers: Any = field(default_factory=lambda: count(1))
 
     async def open(self) -> "World":
@@ -83,15 +84,26 @@ class World:
         """The id of a fresh thing of the kind that the route is about."""
         if whose == ABSENT:
             return "nowhere.txt" if route.name == "download_file" else str(uuid4())
-        if route.name in WORKERS_ROUTES or (route.name == "show_task" and role == "agent"):
+        if route.name in WORKERS_ROUTES or (route.name in READ_BY_WORKERS and role in self.held):
             return self.held[role if whose == OWN and role in self.held else "stranger"]
         return await _MAKERS[_subject(route)](self, _owner(role, whose), route)
+
+    async def _question(self, task_id: str, whose: str) -> str:
+        """A fresh question that the task's own worker has asked."""
+        if whose == ABSENT:
+            return str(uuid4())
+        asker = self.askers.get(task_id) or next(self.callers[each] for each in self.held if self.held[each] == task_id)
+        body = {"question": "Go on?", "key": str(next(self.numbers))}
+        found = (await self.ask("POST", f"/tasks/{task_id}/questions", asker, json=body)).json()
+        return str(found.get("id", "none"))
 
     async def call(self, name: str, role: str, whose: str) -> int:
         """Ask for a route as `role`, about what is whose; the status of the answer."""
         route = BY_NAME[name]
         thing = await self.thing(route, role, whose) if about(route) else ""
         path = route.path
+        if "{question_id}" in path:
+            path = path.replace("{question_id}", await self._question(thing, whose))
         for part in _SUBJECTS:
             path = path.replace(f"{{{part}}}", thing)
         path = path.replace("{name}", thing if whose == ABSENT else "f.txt")
@@ -105,7 +117,10 @@ class World:
         return (await self.ask(route.method, path, self.callers[role], **more)).status_code
 
 
-WORKERS_ROUTES = frozenset({"download_file", "report_status", "report_session", "report_output", "put_artifact"})
+WORKERS_ROUTES = frozenset(
+    "download_file report_status report_session report_output put_artifact ask_question log_metric".split()
+)
+READ_BY_WORKERS = frozenset({"show_task", "show_question"})
 _SUBJECTS = ("group_id", "node_id", "key_id", "token_id", "webhook_id", "task_id")
 
 
@@ -130,19 +145,24 @@ async def _task(world: World, owner: str, route: Route) -> str:
     if route.name == "retry_task":
         await world.ask("DELETE", f"/tasks/{task['id']}", world.callers["admin"])
     if route.name == "get_artifact":
-        return await _with_artifact(world, owner)
+        task_id, key = await _running(world, owner)
+        answer = await world.ask("PUT", f"/tasks/{task_id}/artifacts/f.txt?attempt=1", key, content=b"f")
+        assert answer.status_code == 201, answer.text
+        return task_id
+    if "{question_id}" in route.path:
+        task_id, world.askers[task_id] = await _running(world, owner)
+        return task_id
     return str(task["id"])
 
 
-async def _with_artifact(world: World, owner: str) -> str:
+async def _running(world: World, owner: str) -> tuple[str, Headers]:
+    """A task that a node has begun, and the node's key."""
     name = f"artist-{next(world.numbers)}"
     body = {"hostname": name, "wire": 2}
     key = _key((await world.ask("POST", "/register", world.callers["joining"], json=body)).json()["api_key"])
     task = await world.made("/tasks", {"prompt": "x", "target_node_name": name}, owner)
     await world.ask("GET", "/tasks/pending", key)
-    answer = await world.ask("PUT", f"/tasks/{task['id']}/artifacts/f.txt?attempt=1", key, content=b"f")
-    assert answer.status_code == 201, answer.text
-    return str(task["id"])
+    return str(task["id"]), key
 
 
 async def _schedule(world: World, owner: str, route: Route) -> str:
@@ -189,6 +209,9 @@ BODIES: dict[str, Callable[[str, int], Any]] = {
     "report_status": lambda thing, number: {"task_id": thing, "status": "running", "attempt": 1},
     "report_session": lambda thing, number: {"task_id": thing, "session": _SESSION, "attempt": 1},
     "report_output": lambda thing, number: {"attempt": 1, "chunks": [_CHUNK]},
+    "ask_question": lambda thing, number: {"question": "Go on?", "key": str(number)},
+    "answer_question": lambda thing, number: {"answer": "yes"},
+    "log_metric": lambda thing, number: {"name": "rows", "value": 1, "seq": number},
     "create_task": lambda thing, number: {"prompt": "x", "target_node_name": "nobody"},
     "create_group": lambda thing, number: {"prompt": "x", "each": "node-*"},
     "create_node": lambda thing, number: {"name": f"new-{number}"},
