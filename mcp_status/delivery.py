@@ -42,6 +42,8 @@ class Receipt(Generic[Answer]):
     answer: Answer | None = None
     problem: str | None = None
     status: int | None = None
+    ours: bool = True
+    """Whether a refusal has the shape of an orchestrator of ours, which names its reason by a code."""
 
 
 @dataclass(slots=True)
@@ -118,12 +120,21 @@ class Delivery(Generic[Item, Answer]):
             self._changed.notify_all()
         return entry.receipt
 
-    def close(self, timeout: float) -> int:
-        """Deliver what waits, for at most `timeout` seconds; returns how many items were left behind."""
+    def hurry(self, timeout: float) -> None:
+        """Deliver what waits without long pauses, and end within `timeout` seconds."""
         with self._changed:
             self._ends_at = self._clock() + timeout
             self._changed.notify_all()
-        self._thread.join(timeout)
+
+    def close(self, timeout: float) -> int:
+        """Deliver what waits, for at most `timeout` seconds; returns how many items were left behind."""
+        self.hurry(timeout)
+        return self.join()
+
+    def join(self) -> int:
+        """Wait until the time that `hurry` set is over or nothing waits; returns how many items are left."""
+        ends_at = self._ends_at
+        self._thread.join(None if ends_at is None else max(0.0, ends_at - self._clock()))
         return len(self._queue)
 
     def _make_room(self) -> bool:
@@ -175,9 +186,11 @@ class Delivery(Generic[Item, Answer]):
         return min(self._send_timeout, left)
 
     def _refused(self, entry: _Entry[Item, Answer], error: ClientError) -> Receipt[Answer]:
-        _log.error("the orchestrator refused %s: %s", self._what(entry.item), error)
+        _log.error("%s is given up: %s", self._what(entry.item), error)
         self.trouble = None
-        return Receipt(Outcome.REFUSED, problem=str(error), status=error.status if isinstance(error, Refused) else None)
+        if isinstance(error, Refused):
+            return Receipt(Outcome.REFUSED, None, str(error), error.status, error.code is not None)
+        return Receipt(Outcome.REFUSED, problem=str(error))
 
     def _failed(self, entry: _Entry[Item, Answer], error: ClientError, tries: int) -> None:
         if tries == 0:

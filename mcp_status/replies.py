@@ -29,6 +29,7 @@ class ReportReply(_Known):
     delivered: bool = Field(default=False, description="the orchestrator has the report")
     queued: bool = Field(default=False, description="kept, and delivered in the background: do not repeat it")
     refused: bool = Field(default=False, description="not taken and not retried")
+    submitting_logs: bool = Field(default=False, description="Crush's log follows in the background")
 
 
 class JobInfo(_Known):
@@ -60,7 +61,7 @@ def unconfigured_advice(unconfigured: Unconfigured) -> str:
     return "Not connected to an orchestrator. Carry on without reporting. " + " ".join(unconfigured.problems)
 
 
-def report_advice(receipt: Receipt, sent: ReportStatus, task: Task | None, left: int | None) -> str:
+def report_advice(receipt: Receipt[Task], sent: ReportStatus, task: Task | None, left: int | None) -> str:
     """Say what became of a report and what the agent should do now."""
     if receipt.outcome is Outcome.REFUSED:
         return _refused_advice(receipt)
@@ -99,7 +100,7 @@ def _time_advice(left: int | None) -> str | None:
     return f"{left} s remain until the deadline: save results, then call report_complete or report_error."
 
 
-def _refused_advice(receipt: Receipt) -> str:
+def _refused_advice(receipt: Receipt[Task]) -> str:
     hint = {
         401: "The key is not accepted; reports cannot get through. Carry on without them.",
         404: "The orchestrator does not give this key such a task. Carry on without reporting.",

@@ -1,7 +1,7 @@
 """What the reporter must know: where the orchestrator is, which task is its own, and the key to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,16 +9,18 @@ URL = "ORCHESTRATOR_URL"
 TASK_NAMES = ("JOB_ID", "TASK_ID")
 KEY = "NODE_API_KEY"
 CA_FILE = "QB_CA_FILE"
+VICTORIA_HOME = "/workspace/Victoria"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A complete configuration. `ca_file` is for an orchestrator with a private CA."""
+    """A complete configuration. `ca_file` is for an orchestrator with a private CA; `crush_folders` may hold a log."""
 
     url: str
     task_id: str
     api_key: str
     ca_file: str | None = None
+    crush_folders: tuple[Path, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         return f"Settings(url={self.url!r}, task_id={self.task_id!r}, api_key=...)"
@@ -40,7 +42,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings | Unconfigured:
         problems.append(f"{CA_FILE} names {values[CA_FILE]}, which is not a file here: mount it, or unset it.")
     if problems:
         return Unconfigured(tuple(problems))
-    return Settings(values[URL].rstrip("/"), task_id, values[KEY], values[CA_FILE] or None)
+    return Settings(values[URL].rstrip("/"), task_id, values[KEY], values[CA_FILE] or None, crush_folders(environ))
+
+
+def crush_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where Crush may keep its log, in the order of looking: Victoria's home, this folder, the XDG data folder."""
+    data = environ.get("XDG_DATA_HOME") or f"{environ.get('HOME') or '~'}/.local/share"
+    home = Path(environ.get("VICTORIA_HOME") or VICTORIA_HOME)
+    return home / ".crush", Path(".crush"), Path(data).expanduser() / "crush"
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -11,6 +11,8 @@ import anyio
 from anyio import to_thread
 from mcp.server import MCPServer
 
+from mcp_status.asking import Asking
+from mcp_status.extra_tools import ExtraTools
 from mcp_status.reporter import Reporter
 from mcp_status.server import build_server
 from mcp_status.settings import Settings, Unconfigured
@@ -27,7 +29,9 @@ def serve(settings: Settings | Unconfigured) -> int:
     reporter = _reporter(settings)
     if isinstance(reporter, Unconfigured):
         _log.warning("not configured: %s", " ".join(reporter.problems))
-    anyio.run(_until_stdin_ends, build_server(Tools(reporter, lambda: datetime.now(UTC))), reporter)
+    tools = Tools(reporter, lambda: datetime.now(UTC))
+    extras = ExtraTools(reporter, Asking(reporter) if isinstance(reporter, Reporter) else None)
+    anyio.run(_until_stdin_ends, build_server(tools, extras), reporter)
     # clients send SIGTERM soon after closing stdin; the flush may still need its seconds
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _flush(reporter)
@@ -61,4 +65,4 @@ async def _leave_on_sigterm(reporter: Reporter | Unconfigured) -> None:
 def _flush(reporter: Reporter | Unconfigured) -> None:
     left = reporter.close() if isinstance(reporter, Reporter) else 0
     if left:
-        _log.error("%d reports could not be delivered", left)
+        _log.error("%d reports, files or logs could not be delivered", left)

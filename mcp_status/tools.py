@@ -1,4 +1,4 @@
-"""The five tools that an agent sees: check the arguments, report, answer within two seconds."""
+"""The tools with which an agent reports: check the arguments, report, answer within two seconds."""
 
 import asyncio
 from collections.abc import Callable
@@ -41,11 +41,12 @@ Progress = Annotated[
     ),
 ]
 Text = Annotated[str | None, Field(description="one short sentence for a person, without secrets")]
+Logs = Annotated[bool, Field(description="also send Crush's own log of this task, where there is one")]
 ErrorText = Annotated[str, Field(description="what failed, why, and what would mend it, without secrets")]
 
 
 class Tools:
-    """The five tools; their docstrings are what the model reads. `now` (aware) tells how long the task has."""
+    """The five tools of every orchestrator, described as a model reads them. `now` (aware) tells the time left."""
 
     def __init__(self, reporter: Reporter | Unconfigured, now: Callable[[], datetime]) -> None:
         self._reporter = reporter
@@ -63,22 +64,22 @@ class Tools:
         """Report that you have begun. Call it once, before the first step, saying what you are about to do."""
         return await self._report(ReportStatus.RUNNING, message or "Started")
 
-    async def report_complete(self, message: Text = None) -> ReportReply:
+    async def report_complete(self, message: Text = None, submit_logs: Logs = True) -> ReportReply:
         """Report that the task is done. Call it once, last, when all results are written.
 
         Put the outcome in one sentence; results themselves belong in files. Not for partial success: if what was
         asked for is not there, call report_error.
         """
-        return await self._report(ReportStatus.SUCCESS, message or "Complete", 100)
+        return await self._end(ReportStatus.SUCCESS, message or "Complete", 100, submit_logs=submit_logs)
 
-    async def report_error(self, error_message: ErrorText) -> ReportReply:
+    async def report_error(self, error_message: ErrorText, submit_logs: Logs = True) -> ReportReply:
         """Report that the task has failed for good. Call it once, instead of report_complete, then stop.
 
         Not for a failure you can still work around: say that with report_status.
         """
         if not error_message.strip():
             raise ToolError("error_message is empty: say what failed and why.")
-        return await self._report(ReportStatus.ERROR, error_message)
+        return await self._end(ReportStatus.ERROR, error_message, None, submit_logs=submit_logs)
 
     async def get_job_info(self) -> JobInfo:
         """Tell which task this is, its status, its deadline and whether it is cancelled. Changes nothing.
@@ -89,6 +90,15 @@ class Tools:
             missing = list(self._reporter.problems)
             return JobInfo(configured=False, missing=missing, advice=unconfigured_advice(self._reporter))
         return await _job_info(self._reporter, self._now)
+
+    async def _end(self, status: ReportStatus, message: str, progress: int | None, *, submit_logs: bool) -> ReportReply:
+        reply = await self._report(status, message, progress)
+        if isinstance(self._reporter, Unconfigured) or reply.refused or not submit_logs:
+            return reply
+        if not self._reporter.has_logs():
+            return reply
+        self._reporter.send_logs()
+        return reply.model_copy(update={"submitting_logs": True})
 
     async def _report(self, status: ReportStatus, message: str | None, progress: int | None = None) -> ReportReply:
         if isinstance(self._reporter, Unconfigured):
@@ -114,7 +124,9 @@ def _progress(value: float | None) -> int | None:
     return round(value)
 
 
-async def _receipt(reporter: Reporter, status: ReportStatus, message: str | None, progress: int | None) -> Receipt:
+async def _receipt(
+    reporter: Reporter, status: ReportStatus, message: str | None, progress: int | None
+) -> Receipt[Task]:
     receipt = reporter.report(status, message, progress)
     try:
         return await asyncio.wait_for(asyncio.wrap_future(receipt), ANSWER_WITHIN)
@@ -122,8 +134,8 @@ async def _receipt(reporter: Reporter, status: ReportStatus, message: str | None
         return Receipt(Outcome.QUEUED, problem="the orchestrator is slow to answer")
 
 
-def _report_reply(reporter: Reporter, receipt: Receipt, sent: ReportStatus, now: datetime) -> ReportReply:
-    task = receipt.task or reporter.delivery.task
+def _report_reply(reporter: Reporter, receipt: Receipt[Task], sent: ReportStatus, now: datetime) -> ReportReply:
+    task = receipt.answer or reporter.delivery.last
     left = remaining_seconds(task, now)
     return ReportReply(
         configured=True,
@@ -143,7 +155,7 @@ async def _job_info(reporter: Reporter, now: Callable[[], datetime]) -> JobInfo:
     with anyio.move_on_after(ANSWER_WITHIN):
         # a lookup that hangs is left behind: its own deadline ends it
         fresh = await to_thread.run_sync(reporter.look_up, abandon_on_cancel=True)
-    task = reporter.delivery.task if isinstance(fresh, str) else fresh
+    task = reporter.delivery.last if isinstance(fresh, str) else fresh
     left = remaining_seconds(task, now())
     advice = (
         f"The orchestrator does not tell ({fresh}). Carry on; reports are kept and delivered later."

@@ -22,6 +22,7 @@ from qb.cli import (
     schedule,
     server,
     task,
+    task_answer,
     task_cleanup,
     task_create,
     task_list,
@@ -85,6 +86,7 @@ task_waiting.register(task.app)
 task_record.register(task.app)
 transcript.register(task.app)
 task_cleanup.register(task.app)
+task_answer.register(task.app)
 app.add_typer(task.app, name="task")
 node_change.register(node.app)
 app.add_typer(group.app, name="group")

@@ -10,6 +10,8 @@ from qb.cli.options import Format, Output, TaskId, duration, examples
 from qb.contract.states import TaskStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qb.client import QbClient
     from qb.contract.tasks import Task
 
@@ -26,10 +28,12 @@ def show(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> Non
     """Show a task: where it stands, where it ran, and how it ended."""
     from qb.cli import lookup
     from qb.cli.connection import connected
+    from qb.cli.dialogue_views import dialogue_sheet
 
     with connected(ctx) as client:
         found = client.task(lookup.task_id(client, task))
-    shown(found, output)
+        more = dialogue_sheet(client, found) if output is Format.TABLE else {}
+    shown(found, output, more)
 
 
 @app.command(epilog=examples("qb task wait 3f2a --timeout 30m && echo done", "qb task wait 3f2a -o json"))
@@ -102,12 +106,12 @@ def listed(tasks: "list[Task]", output: Format) -> None:
     show_many(tasks, TASKS, output, now=datetime.now(UTC), empty="no tasks")
 
 
-def shown(task: "Task", output: Format) -> None:
-    """Print all there is to say of a task."""
+def shown(task: "Task", output: Format, more: "Mapping[str, object] | None" = None) -> None:
+    """Print all there is to say of a task; `more` are further rows of its sheet."""
     from qb.cli.output import show_one
     from qb.cli.views import task_sheet
 
-    show_one(task, task_sheet(task, datetime.now(UTC)), output)
+    show_one(task, task_sheet(task, datetime.now(UTC)) | dict(more or {}), output)
 
 
 def followed(client: "QbClient", task: "Task", output: Format, timeout: int | None = None) -> None:

@@ -2,15 +2,19 @@
 
 from datetime import datetime
 
+from qb.cli.dialogue_views import waits
 from qb.cli.durations import ago, span
 from qb.cli.output import Column, joined
 from qb.contract.nodes import Node
+from qb.contract.questions import Question
 from qb.contract.states import TaskStatus
 from qb.contract.tasks import Artifact, Task, TaskEvent
 from qb.contract.webhooks import Webhook
 
 
-def _state(task: Task) -> str:
+def _state(task: Task, now: datetime) -> str:
+    if waits(task, now):
+        return f"{task.status}, waits for an answer"
     if task.reason:
         return f"{task.status}: {task.reason}"
     return f"{task.status}, cancelling" if task.cancel_requested and task.status.live else str(task.status)
@@ -26,7 +30,7 @@ def _percent(progress: int | None) -> str:
 
 TASKS: tuple[Column[Task], ...] = (
     Column("ID", lambda task, _: task.id, short=True),
-    Column("STATUS", lambda task, _: task.status),
+    Column("STATUS", lambda task, now: f"{task.status}, asks" if waits(task, now) else task.status),
     Column("REASON", lambda task, _: task.reason, wide=True),
     Column("DONE", lambda task, _: _percent(task.progress)),
     Column("NODE", lambda task, _: task.assigned_node_name, flexible=True),
@@ -56,6 +60,17 @@ ARTIFACTS: tuple[Column[Artifact], ...] = (
     Column("TRY", lambda artifact, _: artifact.attempt),
     Column("SHA-256", lambda artifact, _: artifact.checksum, wide=True),
     Column("NAME", lambda artifact, _: artifact.name, flexible=True),
+)
+
+QUESTIONS: tuple[Column[Question], ...] = (
+    Column("ID", lambda question, _: question.id, short=True),
+    Column("ASKED", lambda question, now: ago(question.asked_at, now)),
+    Column("STATE", lambda question, _: "waits" if question.open else "answered" if question.answer else "too late"),
+    Column("QUESTION", lambda question, _: question.question, flexible=True),
+    Column("OPTIONS", lambda question, _: " / ".join(question.options), flexible=True),
+    Column("ANSWER", lambda question, _: question.answer, flexible=True),
+    Column("BY", lambda question, _: question.answered_by, wide=True),
+    Column("UNTIL", lambda question, _: question.expires_at, wide=True),
 )
 
 WEBHOOKS: tuple[Column[Webhook], ...] = (
@@ -91,7 +106,7 @@ def task_sheet(task: Task, now: datetime) -> dict[str, object]:
     return {
         "Task": task.id,
         "Title": task.title,
-        "Status": _state(task),
+        "Status": _state(task, now),
         "Progress": _percent(task.progress),
         "Message": task.message,
         "Error": task.error_message if task.error_message != task.message else None,

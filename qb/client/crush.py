@@ -31,6 +31,7 @@ TEXT_CHARS = 4000
 _SESSION = "id parent_session_id title prompt_tokens completion_tokens cost created_at updated_at".split()
 _MESSAGE = "id role parts model provider created_at finished_at".split()
 _SESSIONS = "SELECT {columns} FROM sessions ORDER BY created_at DESC LIMIT 10000"
+_NEWEST = "SELECT id FROM sessions ORDER BY created_at DESC LIMIT 5"
 _MESSAGES = "SELECT {columns} FROM messages WHERE session_id = ? ORDER BY {newest}rowid DESC"
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('sessions', 'messages')"
 
@@ -72,6 +73,11 @@ def sessions_under(db: sqlite3.Connection, session: str) -> Iterator[Session]:
         return [row for row in rows if row["id"] in known]
 
     yield from _chosen(db, family)
+
+
+def newest_sessions(db: sqlite3.Connection) -> list[str]:
+    """The ids of the newest sessions, a few at most; raises sqlite3.Error."""
+    return [row[0] for row in db.execute(_NEWEST) if _is_id(row[0])]
 
 
 def _chosen(db: sqlite3.Connection, choose: Callable[[list[sqlite3.Row]], list[sqlite3.Row]]) -> Iterator[Session]:

@@ -1,4 +1,4 @@
-"""Questions that an agent asks its operator in the middle of a task. The agent polls for the answer, so any node will do."""
+"""Questions that an agent asks its operator and the answers, for which it polls: so any node will do."""
 
 import sqlite3
 from typing import Any

@@ -12,8 +12,9 @@ SELECT count(*) AS points, count(DISTINCT name) AS names, coalesce(max(name = :n
 FROM task_metrics WHERE task_id = :task_id
 """
 _SUMMARY = """
-SELECT DISTINCT name, last_value(value) OVER whole AS value, count(*) OVER whole AS count, min(value) OVER whole AS least,
-    max(value) OVER whole AS most, min(at) OVER whole AS first_at, max(at) OVER whole AS last_at
+SELECT DISTINCT name, last_value(value) OVER whole AS value, count(*) OVER whole AS count,
+    min(value) OVER whole AS least, max(value) OVER whole AS most,
+    min(at) OVER whole AS first_at, max(at) OVER whole AS last_at
 FROM task_metrics WHERE task_id = :task_id AND (:name IS NULL OR name = :name)
 WINDOW whole AS (PARTITION BY name ORDER BY attempt, seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 ORDER BY name

@@ -22,18 +22,19 @@ log = structlog.get_logger()
 
 
 def read_transcript(workspace: Workspace, since: float, scratch: Path) -> list[Session]:
-    """The sessions that began at `since` (a POSIX time) or later; none when there is no log to be had."""
+    """The sessions that began at `since` (a POSIX time) or later, as far as they can be read."""
+    found: list[Session] = []
     try:
         with tempfile.TemporaryDirectory(prefix="crush-", dir=scratch) as folder:
             copy = Path(folder) / "crush.db"
             if not _copy(workspace, copy):
-                return []
+                return found
             # the copy is ours: opened for writing, SQLite can take in what its own log holds
             with reading(copy.as_uri(), seconds=READ_SECONDS) as db:
-                return list(sessions_since(db, since))
+                found.extend(sessions_since(db, since))
     except (OSError, sqlite3.Error, NotCrush, ValueError) as error:
         log.warning("the agent's log cannot be read", workspace=str(workspace.home), error=str(error))
-        return []
+    return found
 
 
 def _copy(workspace: Workspace, copy: Path) -> bool:

@@ -75,7 +75,7 @@ def test_raw_json_rpc_of_the_first_protocol_version_is_understood(orchestrator: 
         answer = agent.call("report_started", 2, message="hello")
         assert json.loads(answer["content"][0]["text"])["delivered"] is True
         agent.send("tools/list", id=3)
-        assert len(agent.receive()["result"]["tools"]) == 5
+        assert len(agent.receive()["result"]["tools"]) == 9
         assert agent.process.stdin
         agent.process.stdin.close()
         assert agent.process.wait(ANSWER_TIMEOUT) == 0
@@ -135,7 +135,7 @@ def test_with_the_orchestrator_down_it_leaves_after_five_seconds(tmp_path: Path)
         agent.process.stdin.close()
         assert agent.process.wait(ANSWER_TIMEOUT) == 0
         assert 4.5 < time.monotonic() - began < 8
-    assert "1 reports could not be delivered" in (tmp_path / "err").read_text()
+    assert "1 reports, files or logs could not be delivered" in (tmp_path / "err").read_text()
 
 
 async def test_an_mcp_client_over_stdio_gets_structured_answers(orchestrator: Any) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from mcp_status.asking import Asking
+from mcp_status.extra_tools import ExtraTools
 from mcp_status.reporter import Reporter
 from mcp_status.server import build_server
 from mcp_status.settings import Settings, Unconfigured, read_settings
 from mcp_status.tools import Tools
 
+PATIENCE = 10.0
 NOW = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
 
 
@@ -21,8 +24,9 @@ NOW = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
 async def agent_of(environ: dict[str, str], now_ms: int = 1000) -> AsyncIterator[Client]:
     settings = read_settings(environ)
     reporter = Reporter(settings, lambda: now_ms) if isinstance(settings, Settings) else settings
+    asking = Asking(reporter, patience=PATIENCE) if isinstance(reporter, Reporter) else None
     try:
-        async with Client(build_server(Tools(reporter, lambda: NOW))) as client:
+        async with Client(build_server(Tools(reporter, lambda: NOW), ExtraTools(reporter, asking))) as client:
             yield client
     finally:
         if not isinstance(reporter, Unconfigured):
@@ -52,6 +56,10 @@ async def test_every_tool_has_a_description_and_an_output_schema() -> None:
         "report_complete",
         "report_error",
         "get_job_info",
+        "submit_crush_logs",
+        "attach_artifact",
+        "ask_operator",
+        "log_metric",
     }
     for tool in tools:
         assert len(tool.description or "") > 60 and "\n  " not in (tool.description or "")
