@@ -1,13 +1,17 @@
 """Jinja filters: text of agents and nodes made inert, and times, sizes and JSON made readable."""
 
 import json
+import math
 import re
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from datasette import hookimpl
 from jinja2 import Environment
 from markupsafe import Markup
+
+from qb.contract.parts import parts_of
 
 # Terminal colours and titles would only be noise; a lone escape character is shown like the other controls.
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -16,6 +20,7 @@ _TREACHEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\
 _TASK_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _KILO = 1024
+_SIZES = ("KiB", "MiB", "GiB", "TiB")
 _PARTS_SHOWN = 50
 _PART_CHARS = 4_000
 
@@ -52,10 +57,16 @@ def clock(moment: str | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as ``812 B``, ``3.1 KiB`` or ``2.0 MiB``."""
+    """Bytes as ``812 B``, ``3.1 KiB``, ``2.0 MiB`` or ``1.5 GiB``."""
     if count < _KILO:
         return f"{count} B"
-    return f"{count / _KILO:.1f} KiB" if count < _KILO**2 else f"{count / _KILO**2:.1f} MiB"
+    exponent = min(int(math.log(count, _KILO)), len(_SIZES))
+    return f"{count / _KILO**exponent:.1f} {_SIZES[exponent - 1]}"
+
+
+def percent(rate: tuple[int, int]) -> str:
+    """(successes, tasks) as ``97 %``, empty where there were none."""
+    return f"{round(100 * rate[0] / rate[1])} %" if rate[1] else ""
 
 
 def pairs(tags: str) -> list[str]:
@@ -66,28 +77,35 @@ def pairs(tags: str) -> list[str]:
 
 def target(text: str) -> str:
     """A placement (JSON list: node id, name glob, tag pairs, capabilities, limits) in words."""
-    node_id, name, tags, capabilities, limits = json.loads(text)
+    node_id, name, tags, capabilities, limits, *within = json.loads(text)
     words = [f"node {node_id}"] if node_id else []
     words += [f"name {name}"] if name else []
     words += [f"{key}={value}" for key, value in tags]
     words += [f"needs {capability}" for capability in capabilities]
     words += ["needs limits"] if limits else []
+    words += [f"within {' or '.join(within[0])}"] if within else []
     return ", ".join(words) or "any node"
 
 
 def parts(content: str | None) -> list[tuple[str, str]]:
-    """A transcript message as (kind, text): Crush's JSON parts taken apart, any other text as it is, both cut."""
-    value = _json(content or "")
-    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
-        return [("text", _cut(content or ""))]
-    shown = [part for part in value if part.get("type") != "finish"][:_PARTS_SHOWN]
-    return [(str(part.get("type")), _cut(_part(part.get("data")))) for part in shown]
+    """A transcript message as (kind, text) with the kinds of qb.contract.parts, both cut to what a page shows."""
+    return [(part.kind, _cut(part.text)) for part in islice(parts_of(content), _PARTS_SHOWN)]
+
+
+def detail(text: str | None) -> list[tuple[str, str]]:
+    """JSON of the audit log as (name, value)."""
+    value = _json(text or "")
+    if not isinstance(value, dict):
+        return []
+    return [
+        (name, each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)) for name, each in value.items()
+    ]
 
 
 @hookimpl
 def prepare_jinja2_environment(env: Environment) -> None:
     """Make the filters known to the templates."""
-    for each in (plain, line, ago, lasted, clock, size, pairs, target, parts):
+    for each in (plain, line, ago, lasted, clock, size, pairs, target, parts, detail, percent):
         env.filters[each.__name__] = each
 
 
@@ -127,12 +145,3 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _part(data: Any) -> str:
-    if not isinstance(data, dict):
-        return json.dumps(data, ensure_ascii=False)
-    if "name" in data:
-        return f"{data['name']} {data.get('input') or data.get('content') or ''}".strip()
-    known = [data[key] for key in ("text", "thinking", "content") if isinstance(data.get(key), str)]
-    return "\n".join(known) or json.dumps(data, ensure_ascii=False)

@@ -343,6 +343,28 @@ def m014_questions_and_metrics(db: Database) -> None:
     ) WITHOUT ROWID""")
 
 
+_SILENCES = (
+    """CREATE TABLE node_silences (
+        node_id TEXT NOT NULL REFERENCES nodes(id) ON DELETE CASCADE, heard_at TEXT NOT NULL, silent_from TEXT,
+        PRIMARY KEY (node_id, heard_at)) WITHOUT ROWID""",
+    # Written by whatever makes an offline node speak again, so that no path can forget it.
+    """CREATE TRIGGER node_heard_again AFTER UPDATE OF status ON nodes
+        WHEN old.status = 'offline' AND new.status <> 'offline' BEGIN
+            INSERT OR IGNORE INTO node_silences (node_id, heard_at, silent_from)
+                VALUES (new.id, coalesce(new.last_seen_at, ''), old.last_seen_at);
+            DELETE FROM node_silences WHERE node_id = new.id
+                AND heard_at < strftime('%Y-%m-%dT%H:%M:%S', new.last_seen_at, '-30 days');
+        END""",
+)
+
+
+@schema()
+def m015_node_silences(db: Database) -> None:
+    """When nodes were not heard from, for the last 30 days."""
+    for statement in _SILENCES:
+        db.execute(statement)
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

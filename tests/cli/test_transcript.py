@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from qb.cli.transcript import Part, parts_of, show
+from qb.cli.transcript import show
 from qb.contract.logs import StoredSession
+from qb.contract.parts import Part, parts_of
 from qb.contract.tasks import Task
 from tests.cli.conftest import FakeApi, Qb
 

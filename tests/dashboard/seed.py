@@ -161,4 +161,5 @@ def _waiting(s: Seeder) -> dict[str, str]:
     eu = Target.of(node_name="edge-*", tags={"region": "eu"})
     queued = s.task("Translate the handbook into Norwegian", age=45, target=eu, priority=5)
     s.task("Check every link of the public site and list the dead ones", age=20)
-    return {"queued": queued}
+    stuck = s.task("Restart the print queue", age=70, target=Target.of(node_name="edge-oslo-3"))
+    return {"queued": queued, "stuck": stuck}

@@ -1,0 +1,81 @@
+"""The fleet: every node, what it does now, and how well it has done lately."""
+
+import json
+from collections import Counter, defaultdict
+from datetime import datetime
+from typing import Any
+
+from qb.dashboard.pages.lines import LIVE
+from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked
+from qb.domain.leases import offline_seconds
+from qb.domain.times import parse
+
+SHOWN = 200
+LIVE_SHOWN = 1000
+TAGS_OFFERED = 40
+STATES = ("idle", "busy", "offline", "error", "draining", "disabled")
+
+_NODES = """
+SELECT id, name, mode, state, status, last_seen_at, slots, wire, generation, runner_version, tags, poll_interval,
+    os_type, arch
+FROM nodes
+WHERE name > :after AND (:name = '' OR name LIKE '%' || :name || '%')
+    AND (:state = '' OR status = :state OR state = :state)
+    AND (:tag = '' OR EXISTS (SELECT 1 FROM json_each(tags) WHERE key || '=' || value = :tag))
+ORDER BY name LIMIT :limit
+"""
+# How the tasks ended that a node held last: by the index of a node's tasks, so that a long history costs nothing.
+_LATELY = """
+SELECT n.value AS node_id,
+    (SELECT json_group_array(status) FROM (
+        SELECT status FROM tasks WHERE assigned_node_id = n.value ORDER BY seq DESC LIMIT 40)) AS ended
+FROM json_each(:nodes) n
+"""
+_TAGS = """
+SELECT key || '=' || value AS tag, count(*) AS nodes FROM nodes, json_each(tags)
+GROUP BY tag ORDER BY nodes DESC, tag LIMIT :limit
+"""
+
+
+async def fleet(read: Read, arguments: Arguments, now: datetime) -> dict[str, Any]:
+    """Values of the page: nodes by name, with the tasks that they hold."""
+    filters = asked(arguments, "name", "state", "tag")
+    after = asked(arguments, "after")["after"]
+    nodes = await read(_NODES, **filters, after=after, limit=SHOWN + 1)
+    shown = nodes[:SHOWN]
+    live = await read(LIVE, limit=LIVE_SHOWN)
+    rates = await success_rates(read, [node["id"] for node in shown])
+    return {
+        "nodes": _with_tasks(shown, live, rates, now),
+        "next_name": shown[-1]["name"] if len(nodes) > SHOWN else None,
+        "filters": filters,
+        "filtered": any(filters.values()),
+        "states": STATES,
+        "tags": await read(_TAGS, limit=TAGS_OFFERED),
+    }
+
+
+async def success_rates(read: Read, node_ids: list[str]) -> dict[str, tuple[int, int]]:
+    """For each node: how many of the tasks that it ended lately succeeded, of how many; cancelled ones don't count."""
+    rates = {}
+    for row in await read(_LATELY, nodes=json.dumps(node_ids)):
+        ended = Counter(json.loads(row["ended"]))
+        rates[row["node_id"]] = (ended["success"], ended["success"] + ended["error"])
+    return rates
+
+
+def stale(node: Row, now: datetime) -> bool:
+    """Whether the node has been silent for longer than its kind may be."""
+    patience = offline_seconds(wire=node["wire"], interval=node["poll_interval"])
+    seen = node["last_seen_at"]
+    return node["status"] == "offline" or seen is None or (now - parse(seen)).total_seconds() > patience
+
+
+def _with_tasks(nodes: Rows, live: Rows, rates: dict[str, tuple[int, int]], now: datetime) -> Rows:
+    held: defaultdict[str, Rows] = defaultdict(list)
+    for task in live:
+        held[task["assigned_node_id"]].append(task)
+    return [
+        {**node, "tasks": held[node["id"]], "stale": stale(node, now), "rate": rates.get(node["id"], (0, 0))}
+        for node in nodes
+    ]
