@@ -33,6 +33,10 @@ _FIXED = frozenset(("query_only", "schema_version", "recursive_triggers", "encod
 _REFUSED_ACTIONS = frozenset((sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH))
 _LONGEST = 64 << 20
 """Bytes of one value: SQL can ask for a gigabyte in a line."""
+_PATTERN = 200
+"""Characters of a pattern of LIKE and GLOB, whose cost grows with each wildcard."""
+_REFUSED_FUNCTIONS = frozenset(("load_extension", "printf", "format", "fts3_tokenizer"))
+"""`printf('%.*c', 900000000, 'x')` works on for minutes: the time limit only counts between a statement's steps."""
 
 
 @hookimpl
@@ -42,6 +46,7 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
         conn.execute("PRAGMA wal_autocheckpoint = 0")
         conn.execute("PRAGMA query_only = ON")
         conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        conn.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
         conn.set_authorizer(_verdict)
 
 
@@ -78,4 +83,4 @@ def _refused(action: int, first: str, second: str | None) -> bool:
     if action == sqlite3.SQLITE_PRAGMA:
         name = first.lower()
         return name not in _PRAGMAS or (second is not None and name in _FIXED)
-    return action == sqlite3.SQLITE_FUNCTION and second == "load_extension"
+    return action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _REFUSED_FUNCTIONS

@@ -4,8 +4,8 @@ import importlib.util
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +53,13 @@ def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
     """Run it over a new data directory until the test is over; fails with its log when 30 s bring no answer."""
     seeder = _seeder()
     tasks = _prepare(data_dir, seeder if seeded else None)
+    with over(data_dir, tasks, seeder) as running:
+        yield running
+
+
+@contextmanager
+def over(data_dir: Path, tasks: dict[str, str], seeder: ModuleType) -> Iterator[Dashboard]:
+    """Run it over a data directory that is there, signed in as analyst; its log is datasette.log there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -119,3 +126,9 @@ def empty_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashbo
     """A dashboard over a database that `qb init` has just made."""
     with served(tmp_path_factory.mktemp("empty"), seeded=False) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def dashboard_over() -> Callable[[Path], AbstractContextManager[Dashboard]]:
+    """Runs a dashboard over the data directory of a control plane."""
+    return lambda data_dir: over(data_dir, {}, _seeder())

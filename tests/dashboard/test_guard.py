@@ -29,3 +29,18 @@ def test_a_guarded_connection_reads_and_never_writes(guarded: sqlite3.Connection
 def test_a_guarded_connection_opens_no_other_file(guarded: sqlite3.Connection, tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
         guarded.execute("ATTACH DATABASE ? AS keys", (str(tmp_path / "keys.db"),))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT printf('%.*c', 900000000, 'x')", "SELECT FORMAT('%.*c', 900000000, 'x')", "SELECT load_extension('x')",
+        "PRAGMA query_only = OFF", "PRAGMA writable_schema = ON", "PRAGMA wal_checkpoint",
+        "PRAGMA journal_mode = DELETE",
+        "DETACH main", "SELECT hex(zeroblob(100000000))",
+        "SELECT 'x' LIKE hex(zeroblob(1000))",
+    ],
+)  # fmt: skip
+def test_a_guarded_connection_refuses_what_no_page_needs(guarded: sqlite3.Connection, statement: str) -> None:
+    with pytest.raises(sqlite3.Error, match=r"authorized|too big|too complex|prohibited"):
+        guarded.execute(statement).fetchall()
