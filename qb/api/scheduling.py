@@ -31,10 +31,7 @@ class Groups:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """The newest groups, without their tasks."""
-        query: NewestPage = req.context.query
-        before = LAST_CURSOR if query.cursor is None else query.cursor
-        page, cursor = await self._service.page(req.context.identity, before=before, limit=query.limit)
-        reply_page(resp, page, None if cursor is None else str(cursor))
+        await _newest(req, resp, self._service)
 
     async def on_get_one(self, req: Request, resp: Response, group_id: str) -> None:
         """A group with its tasks."""
@@ -52,8 +49,8 @@ class Schedules:
         self._service = service
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Every schedule, the next to run first."""
-        reply(resp, await self._service.every(req.context.identity))
+        """The newest schedules."""
+        await _newest(req, resp, self._service)
 
     async def on_get_one(self, req: Request, resp: Response, task_id: str) -> None:
         """One schedule."""
@@ -62,6 +59,13 @@ class Schedules:
     async def on_delete_one(self, req: Request, resp: Response, task_id: str) -> None:
         """End a schedule; the runs that it made stay."""
         reply(resp, await self._service.remove(req.context.actor, task_id))
+
+
+async def _newest(req: Request, resp: Response, service: GroupService | ScheduleService) -> None:
+    query: NewestPage = req.context.query
+    before = LAST_CURSOR if query.cursor is None else query.cursor
+    page, cursor = await service.page(req.context.identity, before=before, limit=query.limit)
+    reply_page(resp, page, None if cursor is None else str(cursor))
 
 
 class WhyResource:

@@ -36,7 +36,7 @@ class SchedulingCalls:
 
     def schedules(self) -> list[Schedule]:
         """Every schedule, the next to run first."""
-        return self._wire.models(Schedule, "list_schedules")
+        return sorted(self._wire.pages(Schedule, "list_schedules"), key=lambda schedule: schedule.next_run_at or "")
 
     def schedule(self, schedule_id: str) -> Schedule:
         """One schedule."""

@@ -197,7 +197,7 @@ ROUTES: tuple[Route, ...] = (
     Route("list_groups", "GET", "/groups", CLIENTS, None, Group, many=True, query=NewestPage, scope=READ),
     Route("show_group", "GET", "/groups/{group_id}", CLIENTS, None, Group, scope=READ),
     Route("cancel_group", "DELETE", "/groups/{group_id}", CLIENTS, None, Group, scope=CANCEL),
-    Route("list_schedules", "GET", "/schedules", CLIENTS, None, Schedule, many=True, scope=READ),
+    Route("list_schedules", "GET", "/schedules", CLIENTS, None, Schedule, many=True, query=NewestPage, scope=READ),
     Route("show_schedule", "GET", "/schedules/{task_id}", CLIENTS, None, Schedule, scope=READ),
     Route("remove_schedule", "DELETE", "/schedules/{task_id}", CLIENTS, None, Schedule, scope=CANCEL),
     # operators: nodes

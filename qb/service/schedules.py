@@ -27,10 +27,10 @@ class Schedules:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def every(self, identity: Identity) -> list[dict[str, Any]]:
-        """All schedules that the caller may see, the next to run first."""
+    async def page(self, identity: Identity, *, before: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+        """Schedules that the caller may see, newest first; and where the next page begins."""
         owner = identity.owner
-        return await self._core.readers.run(lambda db: schedules.every(db, owner=owner))
+        return await self._core.readers.run(lambda db: schedules.page(db, before=before, limit=limit, owner=owner))
 
     async def one(self, schedule_id: str) -> dict[str, Any]:
         """One schedule. Raises NotFound."""

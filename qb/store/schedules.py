@@ -13,10 +13,12 @@ _RAN = "UPDATE schedules SET next_run_at = ?, last_run_at = coalesce(?, last_run
 _REMOVE = "DELETE FROM schedules WHERE task_id = ?"
 _SHOW = """
 SELECT t.id, t.title, p.prompt, s.recurrence, s.time_zone, s.missed_runs, s.next_run_at, s.last_run_at,
-    t.created_at, t.created_by
+    t.created_at, t.created_by, t.seq
 FROM schedules s JOIN tasks t ON t.id = s.task_id JOIN task_specs p ON p.task_id = t.id
 """
-_ALL = _SHOW + "WHERE :owner IS NULL OR t.created_by_key = :owner ORDER BY s.next_run_at, t.seq"
+_PAGE = """
+WHERE t.seq < :before AND (:owner IS NULL OR t.created_by_key = :owner) ORDER BY t.seq DESC LIMIT :limit
+"""
 _ONE = _SHOW + "WHERE s.task_id = ?"
 
 
@@ -52,12 +54,22 @@ def remove(db: sqlite3.Connection, task_id: str) -> None:
     db.execute(_REMOVE, (task_id,))
 
 
-def every(db: sqlite3.Connection, *, owner: str | None) -> list[dict[str, Any]]:
-    """All schedules (of the key `owner`), the next to run first, in the shape of the contract's Schedule."""
-    return [dict(row) for row in db.execute(_ALL, {"owner": owner})]
+def page(
+    db: sqlite3.Connection, *, before: int, limit: int, owner: str | None
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Schedules (of the key `owner`) before the one numbered `before`, newest first, in the shape of the contract's
+    Schedule; and where the next page begins."""
+    rows = db.execute(_SHOW + _PAGE, {"before": before, "limit": limit, "owner": owner}).fetchall()
+    return [_public(row) for row in rows], rows[-1]["seq"] if len(rows) == limit else None
 
 
 def show(db: sqlite3.Connection, task_id: str) -> dict[str, Any] | None:
     """One schedule, or None."""
     row = db.execute(_ONE, (task_id,)).fetchone()
-    return None if row is None else dict(row)
+    return None if row is None else _public(row)
+
+
+def _public(row: sqlite3.Row) -> dict[str, Any]:
+    schedule = dict(row)
+    del schedule["seq"]
+    return schedule

@@ -1,10 +1,16 @@
-"""What is no HTTP is refused in the form of every other refusal."""
+"""What is no HTTP, and what is one connection too many, is refused in the form of every other refusal."""
 
+import asyncio
 import socket
+from typing import Any
 
+import httpx2
 import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
-from qb.contract.errors import PROBLEM_TYPE, Problem
+from qb.api.protocol import Protocol
+from qb.contract.errors import PROBLEM_TYPE, ErrorCode, Problem
 from tests.fixtures_server import Server
 
 
@@ -19,3 +25,33 @@ def test_what_is_no_http_gets_a_problem_document(sent: bytes, shared_server: Ser
     assert f"content-type: {PROBLEM_TYPE}" in lines
     problem = Problem.model_validate_json(body)
     assert (problem.status, f"x-request-id: {problem.request_id}" in lines) == (400, True)
+
+
+async def _pleased(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_one_connection_too_many_is_told_when_to_come_back() -> None:
+    config, state = (
+        Config(_pleased, http=Protocol, interface="asgi3", limit_concurrency=3, log_config=None),
+        ServerState(),
+    )
+    server = await asyncio.get_running_loop().create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        assert (await http.get("/")).status_code == 204
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        refused = await http.get("/")
+        for _, wire in idle:
+            wire.close()
+            await wire.wait_closed()
+        async with asyncio.timeout(10):
+            while (again := await http.get("/")).status_code != 204:
+                assert again.headers["Connection"] == "close"
+    problem = Problem.model_validate_json(refused.content)
+    assert (refused.status_code, problem.status, problem.code) == (503, 503, ErrorCode.OVERLOADED)
+    assert refused.headers["Content-Type"] == PROBLEM_TYPE
+    assert int(refused.headers["Retry-After"]) > 0
+    assert refused.headers["X-Request-ID"] == problem.request_id
+    assert again.status_code == 204

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from qb.contract.queries import LAST_CURSOR
 from qb.contract.routes import Caller
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.service.credentials import Identity
@@ -101,7 +102,7 @@ async def test_a_schedule_ends_by_its_removal_or_by_cancelling_its_task_and_its_
     await plane.scheduler.tick()
     (run,) = await runs(plane, schedule)
     assert run["status"] == "pending"
-    assert await plane.schedules.every(ADMIN) == []
+    assert await plane.schedules.page(ADMIN, before=LAST_CURSOR, limit=9) == ([], None)
     with pytest.raises(NotFound):
         await plane.schedules.remove(OPERATOR, schedule)
     with pytest.raises(Conflict, match="is a schedule"):
@@ -132,11 +133,14 @@ async def test_runs_keep_to_the_limit_of_the_key(plane: Any, clock: Any) -> None
     assert [bool(await plane.poll(node)) for node in nodes] == [True, False]
 
 
-async def test_schedules_are_listed_the_next_to_run_first_and_a_key_sees_its_own(plane: Any) -> None:
-    late, soon = await plane.task(recurrence="0 20 * * *"), await plane.task(recurrence="0 13 * * *")
-    assert [shown["id"] for shown in await plane.schedules.every(ADMIN)] == [soon, late]
+async def test_schedules_come_in_pages_the_newest_first_and_a_key_sees_its_own(plane: Any) -> None:
+    older, newer = await plane.task(recurrence="0 20 * * *"), await plane.task(recurrence="0 13 * * *")
+    first, cursor = await plane.schedules.page(ADMIN, before=LAST_CURSOR, limit=1)
+    assert cursor is not None
+    second, over = await plane.schedules.page(ADMIN, before=cursor, limit=2)
+    assert ([shown["id"] for shown in first + second], over) == ([newer, older], None)
     stranger = Identity(Caller.SCOPED, key_id="k9", name="stranger")
-    assert await plane.schedules.every(stranger) == []
+    assert await plane.schedules.page(stranger, before=LAST_CURSOR, limit=9) == ([], None)
 
 
 async def test_a_schedule_counts_for_no_pending_task(plane: Any) -> None:
