@@ -15,6 +15,7 @@ from qb.api.metrics import MetricsResource, metrics_key
 from qb.api.nodes import DashboardStats, Heartbeats, Nodes, Polling, Registration
 from qb.api.operations import TaskCleanup, Webhooks
 from qb.api.output import SessionLogs, TaskOutput
+from qb.api.provisioning import ProvisionRuns
 from qb.api.requests import Requests
 from qb.api.scheduling import Groups, Schedules, WhyResource
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
@@ -39,6 +40,7 @@ from qb.service.joining import RegistrationTokens
 from qb.service.keys import Keys as KeyService
 from qb.service.node_admin import NodeAdmin
 from qb.service.output import Output
+from qb.service.provisioning import Provisioning
 from qb.service.reports import Reports
 from qb.service.retention import Retention
 from qb.service.scheduler import Scheduler
@@ -75,6 +77,7 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     group, schedule = Groups(GroupService(core, waiters), shortfalls), Schedules(ScheduleService(core))
     key, token = Keys(KeyService(core)), Tokens(RegistrationTokens(core))
     question, metric = Questions(core), TaskMetrics(core)
+    provision_run = ProvisionRuns(Provisioning(core))
     hooks, retention = WebhookService(core), Retention(core, collection)
     await hooks.load()
     webhook = Webhooks(hooks)
@@ -120,6 +123,9 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
         "rotate_node_key": node.on_post_rotate,
         "drain_node": node.on_post_drain,
         "resume_node": node.on_post_resume,
+        "record_provision_run": provision_run.on_post,
+        "list_provision_runs": provision_run.on_get,
+        "show_provision_run": provision_run.on_get_one,
         "create_key": key.on_post,
         "list_keys": key.on_get,
         "audit_keys": AuditLog(audit).on_get,

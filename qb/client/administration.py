@@ -4,6 +4,7 @@ from qb.client.transport import Transport, parsed
 from qb.contract.audit import AuditEntry
 from qb.contract.keys import Key, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
 from qb.contract.nodes import Node, NodeChange, Registered
+from qb.contract.provisioning import ProvisionRun, ProvisionRunCreate
 
 
 class Administration:
@@ -58,6 +59,16 @@ class Administration:
     def audit(self, **filters: str) -> list[AuditEntry]:
         """Lines of the audit log, newest first (`limit`, `action`)."""
         return self._wire.models(AuditEntry, "audit_keys", params=filters)
+
+    # runs of playbooks
+
+    def record_provision_run(self, body: ProvisionRunCreate) -> ProvisionRun:
+        """Keep a run that has ended."""
+        return self._wire.model(ProvisionRun, "record_provision_run", body=body)
+
+    def provision_runs(self, *, limit: int = 50) -> list[ProvisionRun]:
+        """The newest runs."""
+        return self._wire.models(ProvisionRun, "list_provision_runs", params={"limit": str(limit)})
 
     # nodes
 

@@ -18,6 +18,7 @@ class Action(StrEnum):
     NODE_KEY_ROTATED = "node_key_rotated"
     NODE_DRAINED = "node_drained"
     NODE_RESUMED = "node_resumed"
+    PROVISIONED = "provisioned"
     TASK_CANCELLED = "task_cancelled"
     TASKS_REMOVED = "tasks_removed"
     WEBHOOK_CREATED = "webhook_created"

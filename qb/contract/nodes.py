@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
+from qb.contract.addresses import Address, AnsibleVariables
+from qb.contract.states import Generation, NodeDispatch, NodeMode, NodeState, NodeStatus
 from qb.contract.text import Id, Name, Tags, Text
 
 MAX_SLOTS = 256
@@ -54,10 +55,13 @@ class NodeCreate(BaseModel):
     capabilities: Annotated[list[Name], BeforeValidator(lambda value: value or [])] = []
     tags: Annotated[Tags, BeforeValidator(_absent_when_null)] = {}
     slots: int = Field(default=1, ge=1, le=MAX_SLOTS)
+    dispatch: NodeDispatch = NodeDispatch.HTTP
+    address: Address | None = None
+    ansible: AnsibleVariables = {}
 
 
 class NodeChange(BaseModel):
-    """Body of PATCH /nodes/{id}: what is absent stays; a null `api_endpoint` takes the address away.
+    """Body of PATCH /nodes/{id}: what is absent stays; a null `api_endpoint` or `address` takes it away.
 
     `takeover_allowed` is the admin's leave for the next registration under the node's name: any token that matches
     will do, once.
@@ -70,6 +74,9 @@ class NodeChange(BaseModel):
     capabilities: list[Name] = Field(default=[], max_length=64)
     tags: Tags = {}
     slots: int = Field(default=1, ge=1, le=MAX_SLOTS)
+    dispatch: NodeDispatch = NodeDispatch.HTTP
+    address: Address | None = None
+    ansible: AnsibleVariables = {}
     takeover_allowed: bool = False
 
 
@@ -92,7 +99,10 @@ class Heartbeat(BaseModel):
 
 
 class Node(BaseModel):
-    """A node as the API shows it. Times are ISO 8601 UTC."""
+    """A node as the API shows it. Times are ISO 8601 UTC.
+
+    `address` and `ansible` are how Ansible reaches the machine; `dispatch` is what brings a push node its tasks.
+    """
 
     id: str
     name: str
@@ -100,6 +110,9 @@ class Node(BaseModel):
     os_type: str
     mode: NodeMode
     api_endpoint: str | None = None
+    dispatch: NodeDispatch = NodeDispatch.HTTP
+    address: str | None = None
+    ansible: dict[str, str | int | bool] = {}
     status: NodeStatus
     state: NodeState
     capabilities: list[str]

@@ -9,6 +9,7 @@ from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
 from qb.contract.keys import Key, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
+from qb.contract.provisioning import ProvisionRun, ProvisionRunCreate
 from qb.contract.queries import (
     ArtifactPut,
     AuditFilters,
@@ -219,6 +220,10 @@ ROUTES: tuple[Route, ...] = (
     Route("rotate_node_key", "POST", "/nodes/{node_id}/rotate", ADMIN, None, Registered, query=NodeRotation),
     Route("drain_node", "POST", "/nodes/{node_id}/drain", ADMIN, None, Node),
     Route("resume_node", "POST", "/nodes/{node_id}/resume", ADMIN, None, Node),
+    # operators: runs of playbooks
+    Route("record_provision_run", "POST", "/provision-runs", ADMIN, ProvisionRunCreate, ProvisionRun, status=201),
+    Route("list_provision_runs", "GET", "/provision-runs", ADMIN, None, ProvisionRun, many=True, query=NewestPage),
+    Route("show_provision_run", "GET", "/provision-runs/{run_id}", ADMIN, None, ProvisionRun),
     # operators: credentials
     Route("create_key", "POST", "/keys", ADMIN, KeyCreate, KeyCreated, status=201),
     Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True),

@@ -105,6 +105,13 @@ class NodeMode(StrEnum):
     PULL = "pull"
 
 
+class NodeDispatch(StrEnum):
+    """What brings assignments to a push node: requests to its port, or Ansible over SSH."""
+
+    HTTP = "http"
+    ANSIBLE = "ansible"
+
+
 class NodeStatus(StrEnum):
     """What a node says of itself, or `offline` when it has been silent too long."""
 

@@ -7,7 +7,20 @@ from typing import Any
 
 from qb.domain.errors import PreconditionFailed
 
-OPERATORS = ("id", "name", "mode", "api_endpoint", "state", "capabilities", "tags", "slots", "takeover_allowed")
+OPERATORS = (
+    "id",
+    "name",
+    "mode",
+    "api_endpoint",
+    "state",
+    "capabilities",
+    "tags",
+    "slots",
+    "takeover_allowed",
+    "dispatch",
+    "address",
+    "ansible",
+)
 """What an operator decides about a node. A heartbeat changes the rest, and must not spoil somebody's change."""
 
 

@@ -30,6 +30,9 @@ TOKEN_GRACE = 3600.0
 OFFLINE = 45.0
 """A wire-2 node is offline after three missed heartbeats."""
 
+PINGED_OFFLINE = 200.0
+"""A node that speaks only while it runs a task is pinged once a minute: three pings without an answer, and some."""
+
 OLD_OFFLINE = 180.0
 """The least silence after which an older node is offline."""
 
@@ -42,6 +45,8 @@ def lease_seconds(*, wire: int, interval: float | None) -> float:
     return LEASE if wire >= 2 else max(OLD_LEASE, 3 * (interval or 0))
 
 
-def offline_seconds(*, wire: int, interval: float | None) -> float:
-    """The silence after which a node counts as offline."""
+def offline_seconds(*, wire: int, interval: float | None, pinged: bool = False) -> float:
+    """The silence after which a node counts as offline; `pinged`: it speaks by itself only while it runs a task."""
+    if pinged:
+        return PINGED_OFFLINE
     return OFFLINE if wire >= 2 else max(OLD_OFFLINE, 3 * (interval or 0))

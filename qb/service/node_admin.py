@@ -7,7 +7,7 @@ from typing import Any
 
 from qb.contract.acts import Action
 from qb.contract.nodes import NodeChange, NodeCreate
-from qb.contract.states import NodeMode, NodeState, NodeStatus
+from qb.contract.states import WIRE, Generation, NodeDispatch, NodeMode, NodeState, NodeStatus
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.domain.etags import OPERATORS, node_tag, require
 from qb.domain.times import after, iso
@@ -37,7 +37,8 @@ class NodeAdmin:
         def work(db: sqlite3.Connection) -> sqlite3.Row:
             _check_name(db, body.name)
             values = body.model_dump() | {"hostname": body.name, "os_type": "unknown", "wire": 1, "limits": False}
-            row = nodes.insert(db, fresh(now) | values)
+            row = nodes.insert(db, fresh(now) | values | _runner_of(body.dispatch))
+            _check_ansible(row)
             placements.link_node(db, nodes.traits(row))
             audit.note(db, actor, Action.NODE_CREATED, row["id"], now=now, detail={"name": row["name"]})
             return row
@@ -60,8 +61,9 @@ class NodeAdmin:
             if not changes:
                 return before
             _check_name(db, changes.get("name", before["name"]), but=before["id"])
-            row = nodes.update(db, before["id"], changes)
-            if row["mode"] == NodeMode.PUSH and not row["api_endpoint"]:
+            row = nodes.update(db, before["id"], changes | _runner_of(changes.get("dispatch")))
+            _check_ansible(row)
+            if row["mode"] == NodeMode.PUSH and row["dispatch"] == NodeDispatch.HTTP and not row["api_endpoint"]:
                 raise Invalid("api_endpoint: a push node needs one; give its URL")
             placements.link_node(db, nodes.traits(row))
             audit.note(db, actor, Action.NODE_CHANGED, row["id"], now=now, detail={"name": row["name"], **changes})
@@ -71,8 +73,11 @@ class NodeAdmin:
         member = self._registry.members.get(row["id"])
         if member is not None:
             changed = member_of(row, now)
-            member.traits, member.slots = changed.traits, changed.slots
-            self._waiters.changed(member.traits)
+            if (changed.endpoint, changed.variables) != (member.endpoint, member.variables):
+                self._registry.put(changed)
+            else:
+                member.traits, member.slots = changed.traits, changed.slots
+            self._waiters.changed(changed.traits)
         return nodes.public(row)
 
     async def remove(self, actor: Actor, node_id: str, *, force: bool) -> dict[str, Any]:
@@ -158,6 +163,23 @@ def find(db: sqlite3.Connection, node_id: str) -> sqlite3.Row:
     if row is None:
         raise NotFound(f"no node {node_id}")
     return row
+
+
+def _runner_of(dispatch: NodeDispatch | None) -> dict[str, Any]:
+    """What Ansible starts on a node is a runner of this very release."""
+    return {"wire": WIRE, "generation": Generation.WIRE2} if dispatch is NodeDispatch.ANSIBLE else {}
+
+
+def _check_ansible(row: sqlite3.Row) -> None:
+    """Raises Invalid for a node that Ansible cannot bring tasks to."""
+    if row["dispatch"] != NodeDispatch.ANSIBLE:
+        return
+    if row["mode"] != NodeMode.PUSH:
+        raise Invalid("dispatch: only a push node is brought its tasks by Ansible; set mode to push")
+    if not row["address"]:
+        raise Invalid("address: Ansible needs one to bring tasks; give a host name or an IP address")
+    if row["slots"] != 1:
+        raise Invalid("slots: a node that Ansible brings tasks runs one at a time; leave it at 1")
 
 
 def _check_name(db: sqlite3.Connection, name: str, *, but: str | None = None) -> None:

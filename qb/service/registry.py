@@ -1,10 +1,12 @@
 """What the server remembers of each node between requests, so that a poll or a heartbeat asks nothing twice."""
 
+import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from qb.contract.states import Generation, NodeMode, NodeStatus
+from qb.contract.states import Generation, NodeDispatch, NodeMode, NodeStatus
 from qb.domain import leases
 from qb.domain.placement import Traits
 from qb.domain.times import parse
@@ -22,7 +24,8 @@ LONGEST_INTERVAL = 6 * 3600.0
 class Member:
     """One node. `interval` is the time observed between an old client's heartbeats, in seconds.
 
-    `endpoint` is where a push node is reached, None for one that polls.
+    `endpoint` is where a push node is reached, None for one that polls. `variables` are Ansible's for a node that it
+    brings tasks to, None for others.
     """
 
     traits: Traits
@@ -36,6 +39,7 @@ class Member:
     dirty: bool = False
     offline: bool = False
     endpoint: str | None = None
+    variables: Mapping[str, str | int | bool] | None = None
     noted: datetime | None = None
     looked: int | None = None
     """`Waiters.news` when the node last looked for a task, held none and found none."""
@@ -79,7 +83,7 @@ class Member:
 
     def silent(self, now: datetime) -> bool:
         """Whether the node has been silent for too long."""
-        limit = leases.offline_seconds(wire=self.wire, interval=self.interval)
+        limit = leases.offline_seconds(wire=self.wire, interval=self.interval, pinged=self.variables is not None)
         return (now - self.last_seen).total_seconds() > limit
 
 
@@ -90,6 +94,7 @@ def member_of(row: sqlite3.Row, now: datetime) -> Member:
     # an older runner runs one container at a time, whatever an admin wrote down for it
     slots = row["slots"] if row["wire"] >= 2 else 1
     generation, interval = Generation(row["generation"]), row["poll_interval"]
+    endpoint, variables = _reached(row)
     return Member(
         nodes.traits(row),
         row["wire"],
@@ -98,9 +103,19 @@ def member_of(row: sqlite3.Row, now: datetime) -> Member:
         generation,
         interval,
         offline=offline,
-        endpoint=row["api_endpoint"] if row["mode"] == NodeMode.PUSH else None,
+        endpoint=endpoint,
+        variables=variables,
         noted=None if offline else now,
     )
+
+
+def _reached(row: sqlite3.Row) -> tuple[str | None, Mapping[str, str | int | bool] | None]:
+    """Where a push node is reached, and Ansible's variables where it does so."""
+    if row["mode"] != NodeMode.PUSH:
+        return None, None
+    if row["dispatch"] != NodeDispatch.ANSIBLE:
+        return row["api_endpoint"], None
+    return f"ssh://{row['address']}", json.loads(row["ansible"]) | {"ansible_host": row["address"]}
 
 
 class Registry:

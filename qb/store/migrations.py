@@ -365,6 +365,30 @@ def m015_node_silences(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m016_nodes_reached_by_ansible(db: Database) -> None:
+    """How Ansible reaches a node, and whether it brings the node's tasks."""
+    db.execute(
+        "ALTER TABLE nodes ADD COLUMN dispatch TEXT NOT NULL DEFAULT 'http' CHECK (dispatch IN ('http', 'ansible'))"
+    )
+    db.execute("ALTER TABLE nodes ADD COLUMN address TEXT")
+    db.execute("ALTER TABLE nodes ADD COLUMN ansible TEXT NOT NULL DEFAULT '{}'")
+
+
+_PROVISION_RUNS = """CREATE TABLE provision_runs (
+    id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, playbook TEXT NOT NULL, limited_to TEXT, checked INTEGER NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('ok', 'failed', 'interrupted')), message TEXT,
+    started_at TEXT NOT NULL, ended_at TEXT NOT NULL, recorded_at TEXT NOT NULL,
+    actor TEXT NOT NULL, actor_id TEXT, hosts TEXT NOT NULL
+) WITHOUT ROWID"""
+
+
+@schema()
+def m017_provision_runs(db: Database) -> None:
+    """Who ran which playbook on which hosts, and what came of it."""
+    db.execute(_PROVISION_RUNS)
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

@@ -9,9 +9,11 @@ from qb.domain.placement import Traits
 
 _COLUMNS = (
     "id name hostname os_type mode api_endpoint status state capabilities tags wire generation runner_version arch "
-    "slots limits boot_id load disk_free current_task_id key_version token_id created_at registered_at last_seen_at"
+    "slots limits boot_id load disk_free current_task_id dispatch address ansible "
+    "key_version token_id created_at registered_at last_seen_at"
 ).split()
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + c for c in _COLUMNS)}) RETURNING *"  # noqa: S608
+_DEFAULTS = {"dispatch": "http", "ansible": "{}"}
 _BY_ID = "SELECT * FROM nodes WHERE id = ?"
 _BY_NAME = "SELECT * FROM nodes WHERE name = ?"
 _ALL = "SELECT * FROM nodes ORDER BY name"
@@ -28,7 +30,7 @@ _PRIVATE = frozenset({"key_version", "oldest_key", "old_keys_until", "token_id",
 
 def insert(db: sqlite3.Connection, node: dict[str, Any]) -> sqlite3.Row:
     """Add a node; `node` has every column."""
-    row: sqlite3.Row = db.execute(_INSERT, {**dict.fromkeys(_COLUMNS), **_stored(node)}).fetchone()
+    row: sqlite3.Row = db.execute(_INSERT, {**dict.fromkeys(_COLUMNS), **_DEFAULTS, **_stored(node)}).fetchone()
     return row
 
 
@@ -103,7 +105,7 @@ def public(row: sqlite3.Row) -> dict[str, Any]:
     node = dict(zip(row.keys(), row, strict=True))
     for private in _PRIVATE:
         del node[private]
-    for column, nothing, empty in (("capabilities", "[]", list), ("tags", "{}", dict)):
+    for column, nothing, empty in (("capabilities", "[]", list), ("tags", "{}", dict), ("ansible", "{}", dict)):
         text = node[column]
         node[column] = empty() if text == nothing else json.loads(text)
     node["limits"] = bool(node["limits"])

@@ -121,7 +121,7 @@ WORKERS_ROUTES = frozenset(
     "download_file report_status report_session report_output put_artifact ask_question log_metric".split()
 )
 READ_BY_WORKERS = frozenset({"show_task", "show_question"})
-_SUBJECTS = ("group_id", "node_id", "key_id", "token_id", "webhook_id", "task_id")
+_SUBJECTS = ("group_id", "node_id", "key_id", "token_id", "webhook_id", "run_id", "task_id")
 
 
 def about(route: Route) -> bool:
@@ -189,6 +189,10 @@ async def _webhook(world: World, owner: str, route: Route) -> str:
     return str((await world.made("/webhooks", WEBHOOK))["id"])
 
 
+async def _provision_run(world: World, owner: str, route: Route) -> str:
+    return str((await world.made("/provision-runs", PROVISION_RUN))["id"])
+
+
 _MAKERS: dict[str, Callable[[World, str, Route], Awaitable[str]]] = {
     "task_id": _task,
     "schedule": _schedule,
@@ -197,10 +201,17 @@ _MAKERS: dict[str, Callable[[World, str, Route], Awaitable[str]]] = {
     "key_id": _api_key,
     "token_id": _token,
     "webhook_id": _webhook,
+    "run_id": _provision_run,
 }
 WEBHOOK = {"url": "https://1.1.1.1/", "events": ["task.success"]}
 """An event that never comes here: nothing is sent to anybody."""
 
+PROVISION_RUN = {
+    "playbook": "site.yml",
+    "outcome": "ok",
+    "started_at": "2026-01-01T00:00:00Z",
+    "ended_at": "2026-01-01T00:01:00Z",
+}
 _SESSION = {"id": "s", "title": "t", "messages": []}
 _CHUNK = {"seq": 1, "stream": "stdout", "at": "2026-01-01T00:00:00Z", "text": "x"}
 BODIES: dict[str, Callable[[str, int], Any]] = {
@@ -218,5 +229,6 @@ BODIES: dict[str, Callable[[str, int], Any]] = {
     "change_node": lambda thing, number: {"slots": 2},
     "create_key": lambda thing, number: {"name": f"new-{number}"},
     "create_token": lambda thing, number: {},
+    "record_provision_run": lambda thing, number: PROVISION_RUN,
     "create_webhook": lambda thing, number: WEBHOOK,
 }

@@ -1,0 +1,50 @@
+"""How Ansible reaches a node: the address, and the few connection variables that the registry keeps.
+
+Ansible would run what some variables hold on the machine that it runs on (proxy commands, templates), so names are a
+closed list and values are plain. Secrets have no place here: use SSH keys and Ansible Vault.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./~@:+][A-Za-z0-9_./~@:+-]*").fullmatch
+_CONNECTIONS = frozenset({"ssh", "local"})
+Value = str | int | bool
+
+
+def _port(value: Value) -> bool:
+    return str(value).isdecimal() and 0 < int(value) < 65536
+
+
+def _word(value: Value) -> bool:
+    return isinstance(value, str) and bool(_PLAIN(value)) and len(value) <= 255
+
+
+VARIABLES: dict[str, tuple[Callable[[Value], bool], str]] = {
+    "ansible_user": (_word, "a user's name"),
+    "ansible_port": (_port, "a port, 1 to 65535"),
+    "ansible_connection": (lambda value: value in _CONNECTIONS, "ssh or local"),
+    "ansible_python_interpreter": (_word, "a path"),
+    "ansible_ssh_private_key_file": (_word, "a path"),
+    "ansible_become": (lambda value: isinstance(value, bool), "true or false"),
+    "ansible_become_user": (_word, "a user's name"),
+    "ansible_become_method": (_word, "a word, such as sudo"),
+}
+"""Each variable that the registry keeps: what its value must be, as a test and in words."""
+
+
+def _checked(variables: dict[str, Value]) -> dict[str, Value]:
+    for name, value in variables.items():
+        if name not in VARIABLES:
+            raise ValueError(f"{name} is none that the registry keeps: choose from {', '.join(sorted(VARIABLES))}")
+        fits, words = VARIABLES[name]
+        if not fits(value):
+            raise ValueError(f"{name} must be {words}")
+    return variables
+
+
+Address = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9_:][A-Za-z0-9_.:%-]*$")]
+AnsibleVariables = Annotated[dict[str, Value], AfterValidator(_checked)]
