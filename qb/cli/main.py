@@ -16,6 +16,7 @@ from qb.cli import (
     demo,
     doctor,
     group,
+    inventory,
     key,
     node,
     node_change,
@@ -92,6 +93,7 @@ node_change.register(node.app)
 app.add_typer(group.app, name="group")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(node.app, name="node")
+app.add_typer(inventory.app, name="inventory")
 app.add_typer(key.app, name="key")
 app.add_typer(token.app, name="token")
 app.command(epilog=examples("qb audit", "qb audit --action credential_refused -o wide"))(audit.audit)

@@ -1,0 +1,158 @@
+"""`qb inventory`: the fleet as an Ansible inventory, and an inventory file as the fleet."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from qb.cli.options import Format, Output, examples
+
+if TYPE_CHECKING:
+    from qb.inventory.plan import Step
+    from qb.inventory.wanted import Wanted
+
+app = typer.Typer(
+    help="The fleet as an Ansible inventory, and an inventory file as the fleet.",
+    epilog=examples("qb inventory sync --check", "ansible -i inventory/qb_nodes.py nodes -m ping"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class Planned(BaseModel):
+    """One line of a plan, as it is printed."""
+
+    action: str
+    name: str
+    changes: dict[str, list[Any]]
+
+
+@app.command("list", epilog=examples("qb inventory list --json", "qb inventory list -o yaml"))
+def list_(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as -o json, as Ansible's scripts want it.")] = False,
+    output: Output = Format.JSON,
+) -> None:
+    """Print the registered nodes as a dynamic inventory: its groups are mode, dispatch, status, state, os and tag."""
+    from qb.cli.connection import connected
+    from qb.cli.exits import CliError, Exit
+    from qb.cli.output import emit_data, emit_line
+    from qb.inventory.dynamic import dynamic_inventory
+
+    if output not in (Format.JSON, Format.YAML):
+        raise CliError("an inventory is printed as json or yaml", "`qb node list` shows a table", Exit.USAGE)
+    with connected(ctx) as client:
+        found = dynamic_inventory(client.nodes())
+    if as_json:
+        emit_line(found)
+    else:
+        emit_data(found, output)
+
+
+@app.command(epilog=examples("qb inventory sync --check --diff", "qb inventory sync --from fleet.yml --prune"))
+def sync(
+    ctx: typer.Context,
+    source: Annotated[
+        Path, typer.Option("--from", metavar="FILE", help="The inventory; hosts of its group `nodes` count.")
+    ] = Path("inventory/fleet.yml"),
+    check: Annotated[bool, typer.Option("--check", help="Print the plan and change nothing.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove nodes that the file does not name.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show each value before and after.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Remove even nodes that run a task.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make the registry have the nodes that an inventory file asks for; what the file does not set is left as it is.
+
+    A second run has nothing to do. Nodes that joined by themselves stay, unless --prune is given.
+    """
+    from qb.cli.connection import connected
+    from qb.cli.exits import CliError, Exit
+    from qb.inventory.plan import Act, plan
+    from qb.inventory.sync import busy
+
+    wanted = _read(source)
+    with connected(ctx) as client:
+        steps = plan(wanted, client.nodes(), prune=prune)
+        held = [] if force else busy(client, steps)
+        _show(steps, output, diff=diff)
+        if held:
+            names = ", ".join(f"{each.name} (task {each.task_id[:8]})" for each in held)
+            raise CliError(f"cannot remove nodes that run a task: {names}", _WAIT_OR_FORCE, Exit.CONFLICT)
+        todo = [step for step in steps if step.act is not Act.LEAVE]
+        if not check:
+            _apply(client, todo, force=force)
+    if output.for_people:
+        typer.echo(_summary(todo, check=check), err=True)
+
+
+_WAIT_OR_FORCE = "nothing was changed; drain them and wait (`qb node drain`), or give --force"
+
+
+def _read(source: Path) -> "list[Wanted]":
+    from qb.cli.exits import CliError
+    from qb.inventory.listing import MEND, NoAnsible, read_inventory
+    from qb.inventory.wanted import InvalidInventory, wanted_nodes
+
+    try:
+        return wanted_nodes(read_inventory(source))
+    except NoAnsible as error:
+        raise CliError(str(error), MEND) from error
+    except InvalidInventory as error:
+        raise CliError("\nerror: ".join(map(str, error.args)), "nothing was changed") from error
+
+
+def _show(steps: "Sequence[Step]", output: Format, *, diff: bool) -> None:
+    from qb.cli.output import Column, joined, show_many
+
+    def what(line: Planned, _: datetime) -> str:
+        if line.action == "leave":
+            return "registered, not in the file"
+        if diff:
+            return "; ".join(f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in line.changes.items())
+        return joined(line.changes.keys())
+
+    def _value(value: Any) -> str:
+        return "-" if value in (None, {}, []) else joined(value) if isinstance(value, dict | list) else str(value)
+
+    columns: tuple[Column[Planned], ...] = (
+        Column("ACTION", lambda line, _: line.action),
+        Column("NODE", lambda line, _: line.name, flexible=True),
+        Column("WHAT", what, flexible=not diff),
+    )
+    lines = [
+        Planned(action=step.act, name=step.name, changes={key: list(pair) for key, pair in step.changes.items()})
+        for step in steps
+    ]
+    show_many(lines, columns, output, now=datetime.now(UTC), key="name", empty="every node is as the file wants it")
+
+
+def _apply(client: Any, todo: "Sequence[Step]", *, force: bool) -> None:
+    from qb.cli.exits import CliError
+    from qb.cli.refusals import as_cli_error
+    from qb.client import ClientError
+    from qb.inventory.sync import carry_out
+
+    for done, step in enumerate(todo):
+        try:
+            carry_out(client, step, force=force)
+        except ClientError as error:
+            said = as_cli_error(error)
+            so_far = "nothing was changed" if not done else f"{done} of {len(todo)} steps were done; run it again"
+            raise CliError(f"{step.act} {step.name}: {said.message}", so_far, said.exit_code) from error
+
+
+def _summary(todo: "Sequence[Step]", *, check: bool) -> str:
+    from qb.inventory.plan import Act
+
+    if not todo:
+        return "nothing to do"
+    words = {Act.CREATE: "created", Act.CHANGE: "changed", Act.REMOVE: "removed"}
+    counts = [
+        f"{sum(step.act is act for step in todo)} {word}"
+        for act, word in words.items()
+        if any(step.act is act for step in todo)
+    ]
+    return ("to be done: " if check else "") + ", ".join(counts)
