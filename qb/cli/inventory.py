@@ -1,12 +1,10 @@
 """`qb inventory`: the fleet as an Ansible inventory, and an inventory file as the fleet."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel
 
 from qb.cli.options import Format, Output, examples
 
@@ -20,14 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-class Planned(BaseModel):
-    """One line of a plan, as it is printed."""
-
-    action: str
-    name: str
-    changes: dict[str, list[Any]]
 
 
 @app.command("list", epilog=examples("qb inventory list --json", "qb inventory list -o yaml"))
@@ -70,6 +60,7 @@ def sync(
     """
     from qb.cli.connection import connected
     from qb.cli.exits import CliError, Exit
+    from qb.cli.inventory_views import show, summary
     from qb.inventory.plan import Act, plan
     from qb.inventory.sync import busy
 
@@ -77,7 +68,7 @@ def sync(
     with connected(ctx) as client:
         steps = plan(wanted, client.nodes(), prune=prune)
         held = [] if force else busy(client, steps)
-        _show(steps, output, diff=diff)
+        show(steps, output, diff=diff)
         if held:
             names = ", ".join(f"{each.name} (task {each.task_id[:8]})" for each in held)
             raise CliError(f"cannot remove nodes that run a task: {names}", _WAIT_OR_FORCE, Exit.CONFLICT)
@@ -85,7 +76,7 @@ def sync(
         if not check:
             _apply(client, todo, force=force)
     if output.for_people:
-        typer.echo(_summary(todo, check=check), err=True)
+        typer.echo(summary(todo, check=check), err=True)
 
 
 _WAIT_OR_FORCE = "nothing was changed; drain them and wait (`qb node drain`), or give --force"
@@ -104,31 +95,6 @@ def _read(source: Path) -> "list[Wanted]":
         raise CliError("\nerror: ".join(map(str, error.args)), "nothing was changed") from error
 
 
-def _show(steps: "Sequence[Step]", output: Format, *, diff: bool) -> None:
-    from qb.cli.output import Column, joined, show_many
-
-    def what(line: Planned, _: datetime) -> str:
-        if line.action == "leave":
-            return "registered, not in the file"
-        if diff:
-            return "; ".join(f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in line.changes.items())
-        return joined(line.changes.keys())
-
-    def _value(value: Any) -> str:
-        return "-" if value in (None, {}, []) else joined(value) if isinstance(value, dict | list) else str(value)
-
-    columns: tuple[Column[Planned], ...] = (
-        Column("ACTION", lambda line, _: line.action),
-        Column("NODE", lambda line, _: line.name, flexible=True),
-        Column("WHAT", what, flexible=not diff),
-    )
-    lines = [
-        Planned(action=step.act, name=step.name, changes={key: list(pair) for key, pair in step.changes.items()})
-        for step in steps
-    ]
-    show_many(lines, columns, output, now=datetime.now(UTC), key="name", empty="every node is as the file wants it")
-
-
 def _apply(client: Any, todo: "Sequence[Step]", *, force: bool) -> None:
     from qb.cli.exits import CliError
     from qb.cli.refusals import as_cli_error
@@ -142,17 +108,3 @@ def _apply(client: Any, todo: "Sequence[Step]", *, force: bool) -> None:
             said = as_cli_error(error)
             so_far = "nothing was changed" if not done else f"{done} of {len(todo)} steps were done; run it again"
             raise CliError(f"{step.act} {step.name}: {said.message}", so_far, said.exit_code) from error
-
-
-def _summary(todo: "Sequence[Step]", *, check: bool) -> str:
-    from qb.inventory.plan import Act
-
-    if not todo:
-        return "nothing to do"
-    words = {Act.CREATE: "created", Act.CHANGE: "changed", Act.REMOVE: "removed"}
-    counts = [
-        f"{sum(step.act is act for step in todo)} {word}"
-        for act, word in words.items()
-        if any(step.act is act for step in todo)
-    ]
-    return ("to be done: " if check else "") + ", ".join(counts)

@@ -1,0 +1,58 @@
+"""How a plan looks: a line for each node that is not as the file wants it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from qb.cli.options import Format
+from qb.cli.output import Column, joined, show_many
+from qb.inventory.plan import Act, Step
+
+_DONE = {Act.CREATE: "created", Act.CHANGE: "changed", Act.REMOVE: "removed"}
+
+
+class Planned(BaseModel):
+    """One line of a plan, as it is printed."""
+
+    action: str
+    name: str
+    changes: dict[str, list[Any]]
+
+
+def show(steps: Sequence[Step], output: Format, *, diff: bool) -> None:
+    """Print the plan; `diff` shows each value before and after."""
+    columns: tuple[Column[Planned], ...] = (
+        Column("ACTION", lambda line, _: line.action),
+        Column("NODE", lambda line, _: line.name, flexible=True),
+        Column("WHAT", lambda line, _: _what(line, diff=diff), flexible=not diff),
+    )
+    lines = [
+        Planned(action=step.act, name=step.name, changes={key: list(pair) for key, pair in step.changes.items()})
+        for step in steps
+    ]
+    show_many(lines, columns, output, now=datetime.now(UTC), key="name", empty="every node is as the file wants it")
+
+
+def summary(todo: Sequence[Step], *, check: bool) -> str:
+    """What was done, or with `check` is to be done, in one line."""
+    if not todo:
+        return "nothing to do"
+    acts = [step.act for step in todo]
+    counts = [f"{acts.count(act)} {word}" for act, word in _DONE.items() if act in acts]
+    return ("to be done: " if check else "") + ", ".join(counts)
+
+
+def _what(line: Planned, *, diff: bool) -> str:
+    if line.action == Act.LEAVE:
+        return "registered, not in the file"
+    if not diff:
+        return joined(line.changes.keys())
+    return "; ".join(f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in line.changes.items())
+
+
+def _value(value: Any) -> str:
+    if value in (None, {}, []):
+        return "-"
+    return joined(value) if isinstance(value, dict | list) else str(value)
