@@ -29,7 +29,7 @@ test: podman lint ## The whole test suite, real podman included
 	@bash .ci/tests
 
 test-crash: podman ## Kill the runner at every step, and at random, with real podman
-	@$(BIN)/pytest -q -n 4 --dist worksteal -m crash tests/crash
+	@$(BIN)/pytest -q -n 8 --dist worksteal -m crash tests/crash
 
 test-quick: venv ## The tests that need no podman
 	@QB_TEST_NO_PODMAN=1 $(BIN)/pytest -q -n 2 -m "not crash"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures_server", "tests.fixtures_disk"]
+pytest_plugins = ["tests.fixtures_server", "tests.fixtures_disk", "tests.fixtures_tls"]
 
 NO_PODMAN = "QB_TEST_NO_PODMAN"
 BUSYBOX = Path("/bin/busybox")

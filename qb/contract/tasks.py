@@ -159,7 +159,11 @@ class NamesTask(BaseModel):
 
 
 class StatusReport(NamesTask):
-    """Body of POST /status. `timestamp` is the client's own and decides nothing."""
+    """Body of POST /status. `timestamp` is the client's own and decides nothing.
+
+    `preparing`: the node readies what the container needs; it has not asked for the permit to start it, and the
+    task's time does not run yet.
+    """
 
     status: ReportStatus
     message: Message | None = None
@@ -170,6 +174,7 @@ class StatusReport(NamesTask):
     seq: int | None = Field(default=None, ge=0)
     exit_code: int | None = Field(default=None, ge=-(1 << 31), le=(1 << 31) - 1)
     reason: Reason | None = None
+    preparing: bool = False
 
 
 class OutputChunk(BaseModel):

@@ -125,7 +125,10 @@ class Reports:
                 ripples=heard.ripples,
             )
             return AlreadyEnded(f"task {row['id']} is cancelled: start nothing"), False
-        if heard.wire >= 2 or not legacy.nothing_new(row, heard.body):
+        if heard.body.preparing and status is TaskStatus.ASSIGNED and heard.wire >= 2:
+            tasks.move(db, row, status, now=iso(heard.now), **_told(heard.body))
+            _note(db, row, heard, applied=True)
+        elif heard.wire >= 2 or not legacy.nothing_new(row, heard.body):
             _progress(db, row, heard)
         return None, False
 

@@ -1,24 +1,22 @@
 """One attempt, from its files to its verdict, on a thread of its own. It knows no transport of assignments."""
 
 import threading
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
-from qb.client import ClientError, Refused
+from qb.client import Refused
 from qb.contract.logs import Session, SessionUpload
 from qb.contract.states import Reason
 from qb.contract.tasks import StatusReport
 from remote_runner import verdict
-from remote_runner.backoff import Backoff
+from remote_runner.asked import Asked
 from remote_runner.confinement import block_metadata, confinement, limits_hold
-from remote_runner.container import Container, Stopped
+from remote_runner.container import Container
 from remote_runner.diskwatch import DiskWatch
 from remote_runner.download import download
 from remote_runner.engine import ContainerState, ImageMissing
-from remote_runner.images import is_pinned
+from remote_runner.images import ImageDetails, is_pinned
 from remote_runner.launch import container_spec
 from remote_runner.news import News
 from remote_runner.output import OutputPump
@@ -28,9 +26,7 @@ from remote_runner.tools import Tools
 from remote_runner.transcript import read_transcript
 
 DOWNLOAD_PATIENCE = 600.0
-LONGEST_WAIT = 15.0
 log = structlog.get_logger()
-_T = TypeVar("_T")
 
 
 class Dropped(Exception):
@@ -44,6 +40,7 @@ class Attempt:
         self.key = entry.key
         self._entry = entry
         self._tools = tools
+        self._log = log.bind(task=entry.key.task_id, attempt=entry.key.attempt)
         self._cancelled = threading.Event()
         self._halt = threading.Event()
         if entry.cancelled:
@@ -54,9 +51,9 @@ class Attempt:
             entry, tools.log_path(entry.key), tools.journal, tools.config.spool_limit, tools.outbox_filled
         )
         self._workspace = tools.workspaces.of(entry.key)
+        self._asked = Asked(tools, self._stop_if_cancelled, self._log)
         self._disk = DiskWatch(self._workspace, entry.key.short, tools.config.out_limit)
         self._began = 0.0
-        self._log = log.bind(task=entry.key.task_id, attempt=entry.key.attempt)
 
     def cancel(self) -> None:
         """Stop it, and say so in the verdict."""
@@ -74,12 +71,18 @@ class Attempt:
             report = verdict.failed(self.key, failure.reason, failure.message)
         finally:
             self._output.close()
-        if report.reason is Reason.CANCELLED_BY_OPERATOR and not self._container.remove():
-            report.message = "the container was stopped, and podman cannot remove it: see the node's log"
+        if report.reason is Reason.CANCELLED_BY_OPERATOR:
+            self._prove_removal(report)
         sessions = [SessionUpload(task_id=self.key.task_id, attempt=self.key.attempt, session=s) for s in self._said()]
         self._tools.journal.finish(self.key, report, sessions=sessions, artifacts=self._artifacts())
         self._tools.outbox_filled()
         self._log.info("ended", status=report.status, reason=report.reason, exit_code=report.exit_code)
+
+    def _prove_removal(self, report: StatusReport) -> None:
+        # what podman knows goes with the container, and the runner may die before the verdict is journalled
+        self._tools.journal.exited(self.key, report.exit_code)
+        if not self._container.remove():
+            report.message = "the container was stopped, and podman cannot remove it: see the node's log"
 
     def _through(self) -> StatusReport:
         if self._entry.phase in (Phase.INTENT, Phase.PERMITTED):
@@ -112,9 +115,8 @@ class Attempt:
             message = f"cannot make the task's folder in {self._workspace.home}: {error.strerror or error}"
             raise verdict.Failure(Reason.LAUNCH_FAILED, message) from error
         if assignment.files:
-            self._patiently(
-                lambda: download(tools.client, assignment, self._workspace, self.key.short),
-                DOWNLOAD_PATIENCE,
+            self._asked.patiently(
+                lambda: download(tools.client, assignment, self._workspace, self.key.short), DOWNLOAD_PATIENCE
             )
 
     def _launch(self) -> None:
@@ -131,29 +133,38 @@ class Attempt:
         except (OSError, UnicodeError) as error:
             message = f"cannot read {tools.config.env_file}: {error}"
             raise verdict.Failure(Reason.LAUNCH_FAILED, message) from error
+        # before the permit, with which the task's time begins
+        details = self._fetched(spec["image"])
         self._ask_permit()
         journal.advance(self.key, Phase.PERMITTED)
-        self._create(spec)
+        self._create(spec, details)
         self._stop_if_cancelled()
         journal.advance(self.key, Phase.STARTED)
         self._container.start(self._before_its_program)
         self._log.info("started", container=self.key.container)
 
-    def _create(self, spec: dict[str, Any]) -> None:
-        tools, image = self._tools, spec["image"]
-        news = News(tools.client, self.key, self._stop_if_cancelled)
-        for last in (False, True):
+    def _create(self, spec: dict[str, Any], details: ImageDetails) -> None:
+        image = spec["image"]
+        try:
+            self._container.create(spec | confinement(self._tools.config, details))
+        except ImageMissing:
+            # what was known of the image is out of date: it was removed since
+            self._tools.images.forget(image)
+            details = self._fetched(image)
             try:
-                details = self._container.steadily(lambda: tools.images.ready(image, news.say))
-                self._container.create(spec | confinement(tools.config, details))
-                return
+                self._container.create(spec | confinement(self._tools.config, details))
             except ImageMissing as error:
-                # what was known of the image is out of date: it was removed since
-                tools.images.forget(image)
-                if last:
-                    raise verdict.Failure(Reason.LAUNCH_FAILED, str(error)) from error
-            except EngineError as error:
                 raise verdict.Failure(Reason.LAUNCH_FAILED, str(error)) from error
+
+    def _fetched(self, image: str) -> ImageDetails:
+        """The image, fetched if need be; the task hears how that goes."""
+        news = News(self._tools.client, self.key, self._stop_if_cancelled)
+        try:
+            return self._container.steadily(lambda: self._tools.images.ready(image, news.say))
+        except EngineError as error:
+            raise verdict.Failure(Reason.LAUNCH_FAILED, str(error)) from error
+        except Refused as error:
+            raise Dropped(error.detail) from error
 
     def _before_its_program(self, pid: int) -> None:
         limits = self._entry.assignment.limits
@@ -166,7 +177,7 @@ class Attempt:
     def _ask_permit(self) -> None:
         request = verdict.permit_request(self.key)
         try:
-            task = self._patiently(lambda: self._tools.client.report_status(request))
+            task = self._asked.patiently(lambda: self._tools.client.report_status(request))
         except Refused as error:
             raise Dropped(error.detail) from error
         if task.cancel_requested:
@@ -181,7 +192,7 @@ class Attempt:
             state = self._container.state() or state
         self._output.drain()
         self._note(state)
-        code = state.exit_code if state else None
+        code = state.exit_code if state else self._entry.exit_code
         if self._cancelled.is_set():
             return verdict.failed(self.key, Reason.CANCELLED_BY_OPERATOR, "the container was stopped and removed", code)
         if overrun or self._disk.size() > self._tools.config.out_limit:
@@ -217,26 +228,3 @@ class Attempt:
     def _stop_if_cancelled(self) -> None:
         if self._cancelled.is_set():
             raise verdict.Failure(Reason.CANCELLED_BY_OPERATOR, "cancelled before the container was started")
-
-    def _patiently(self, call: Callable[[], _T], patience: float = float("inf")) -> _T:
-        """Call until there is an answer. Raises Refused when it is no, Failure when patience ends."""
-        backoff = Backoff(min(LONGEST_WAIT, self._tools.config.poll_interval))
-        since, told = time.monotonic(), ""
-        while True:
-            if self._tools.stop.is_set():
-                raise Stopped
-            self._stop_if_cancelled()
-            key = self._tools.membership.key
-            try:
-                return call()
-            except ClientError as error:
-                if isinstance(error, Refused) and error.status == 401:
-                    self._tools.membership.renew(key)
-                elif isinstance(error, Refused) and not error.transient:
-                    raise
-                if str(error) != told:
-                    told = str(error)
-                    self._log.warning("the orchestrator does not answer; trying again", error=told)
-            if time.monotonic() - since > patience:
-                raise verdict.Failure(Reason.FILE_UNAVAILABLE, told)
-            self._tools.stop.wait(backoff.next())

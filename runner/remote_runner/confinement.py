@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from remote_runner.choices import RootFs
+from remote_runner.choices import RootFs, WorkspaceMode
 from remote_runner.config import Config
 from remote_runner.images import ImageDetails
 from remote_runner.podman_api import EngineError
@@ -26,12 +26,26 @@ def confinement(config: Config, image: ImageDetails) -> dict[str, Any]:
     """The part of podman's specification that takes rights away."""
     spec: dict[str, Any] = {"no_new_privileges": not config.new_privileges}
     if "all" not in config.cap_add:
-        spec |= {"cap_drop": ["all"], "cap_add": list(config.cap_add)}
+        spec |= {"cap_drop": ["all"], "cap_add": [*config.cap_add, *_to_write(config)]}
     if config.root_fs is RootFs.READ_ONLY and image.home:
         # anonymous volumes: they begin as a copy of what the image has there, and go with the container
         writable = dict.fromkeys((WORKPLACE, image.home, *SCRATCH, *config.writable))
         spec |= {"read_only_filesystem": True, "volumes": [{"Dest": path} for path in writable]}
     return spec
+
+
+def _to_write(config: Config) -> tuple[str, ...]:
+    """What root in a container needs to write in a shared home that belongs to another user of this machine.
+
+    A rootless container's root is the runner's own user, and a task's own folder is the runner's.
+    """
+    if os.getuid() or config.workspace is not WorkspaceMode.SHARED:
+        return ()
+    try:
+        foreign = config.victoria_home.stat().st_uid != 0
+    except OSError:
+        return ()
+    return ("dac_override",) if foreign else ()
 
 
 def block_metadata(pid: int) -> None:

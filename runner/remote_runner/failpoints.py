@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 ENV = "QB_FAILPOINT"
 STEPS = (
-    "journal.intend journal.permitted journal.started journal.cancel journal.spool journal.finish journal.settle "
-    "journal.sent journal.refuse journal.swept journal.forget "
+    "journal.intend journal.permitted journal.started journal.cancel journal.exited journal.spool journal.finish "
+    "journal.settle journal.sent journal.refuse journal.swept journal.forget "
     "podman.info podman.list podman.create podman.init podman.start podman.inspect podman.stop podman.remove "
     "podman.image podman.pull "
     "http.register http.heartbeat http.poll http.report_status http.report_output http.report_session "

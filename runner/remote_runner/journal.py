@@ -107,16 +107,20 @@ class Journal:
         with self._change("journal.cancel") as db:
             db.execute(sql, (key.task_id, key.attempt))
 
+    def exited(self, key: Key, code: int | None) -> None:
+        """Record the exit code of a container that is about to be removed before its verdict is taken."""
+        sql = "UPDATE attempts SET exit_code = ? WHERE task_id = ? AND attempt = ?"
+        with self._change("journal.exited") as db:
+            db.execute(sql, (code, key.task_id, key.attempt))
+
     def unsettled(self) -> list[Entry]:
         """Every attempt whose verdict the orchestrator has not taken, oldest first."""
         sql = (
-            "SELECT task_id, attempt, phase, assignment, boot_id, cancelled, position FROM attempts "
+            "SELECT task_id, attempt, phase, assignment, boot_id, cancelled, position, exit_code FROM attempts "
             "WHERE phase != ? ORDER BY changed_at"
         )
         return [
-            Entry(
-                Key(row[0], row[1]), Phase(row[2]), Assignment.model_validate_json(row[3]), row[4], bool(row[5]), row[6]
-            )
+            Entry(Key(*row[:2]), Phase(row[2]), Assignment.model_validate_json(row[3]), row[4], bool(row[5]), *row[6:])
             for row in self._all(sql, (Phase.REPORTED,))
         ]
 
@@ -239,3 +243,5 @@ def _migrate(db: sqlite3.Connection) -> None:
     columns = {row[1] for row in db.execute("PRAGMA table_info(attempts)")}
     if "swept" not in columns:
         db.execute("ALTER TABLE attempts ADD COLUMN swept INTEGER NOT NULL DEFAULT 0")
+    if "exit_code" not in columns:
+        db.execute("ALTER TABLE attempts ADD COLUMN exit_code INTEGER")

@@ -54,6 +54,7 @@ class Entry:
     boot_id: str
     cancelled: bool
     position: str
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from qb.client import QbClient
 from qb.contract.tasks import Task, TaskCreate
+from tests.crash.nursery import Nursery
 from tests.e2e.agent import Node, wait_until
 
 IMAGE = "localhost/qb-crash-agent:1"
@@ -24,9 +26,17 @@ SCRIPT = (
     "echo $TASK_ID >> /workspace/Victoria/starts; echo begun; cat $TASK_FILES_DIR/*; "
     f"echo made > $TASK_OUTPUT_DIR/made; exit {CODE}"
 )
-SLEEPER = "echo $TASK_ID >> /workspace/Victoria/starts; echo begun; exec sleep 60"
+SLEEPER = "echo $TASK_ID >> /workspace/Victoria/starts; echo begun; trap 'exit 143' TERM; sleep 600 & wait"
+ENDED = 143
+"""The exit code of the sleeper that is told to end."""
+
 FILE = "a file\n"
-DEATH_SECONDS = 60
+LIMIT = 600
+PACE = 0.2
+"""Seconds between looks at a task: many tests look at once, and the control plane has better to do."""
+
+DEATH_SECONDS, PATIENCE = 180, 240
+"""Long enough for a machine with much else to do; nothing waits so long that goes well."""
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +67,7 @@ def crush_database(home: Path, session: str) -> None:
 class Mortal:
     """A node whose runner is killed and started again, and what it owes the control plane."""
 
-    server: Any
+    client: QbClient
     node: Node
     upload: str
 
@@ -67,16 +77,13 @@ class Mortal:
 
     def task(self, script: str = SCRIPT, **more: Any) -> Task:
         """A task for this node alone."""
-        with self.server.client() as client:
-            body = TaskCreate(
-                prompt=script, target_node_name=self.node.name, files=[self.upload], timeout_seconds=120, **more
-            )
-            created: Task = client.create_task(body)
-        return created
+        body = TaskCreate(
+            prompt=script, target_node_name=self.node.name, files=[self.upload], timeout_seconds=LIMIT, **more
+        )
+        return self.client.create_task(body)
 
     def cancel(self, task: Task) -> None:
-        with self.server.client() as client:
-            client.cancel_task(task.id)
+        self.client.cancel_task(task.id)
 
     def start(self, failpoint: str = "", *options: str, **env: str) -> None:
         """Start the runner, armed or not."""
@@ -93,14 +100,12 @@ class Mortal:
     def kill(self) -> None:
         """kill -9, unless it is dead already."""
         if self.node.process is not None:
-            self.node.process.kill()
-            self.node.process.wait(20)
+            self.node.process.send_signal(signal.SIGKILL)
+            self.node.process.wait(DEATH_SECONDS)
             self.node.process = None
 
     def seen(self, task: Task) -> Task:
-        with self.server.client() as client:
-            found: Task = client.task(task.id)
-            return found
+        return self.client.task(task.id)
 
     def started(self, task: Task) -> bool:
         """Whether the container has begun."""
@@ -112,7 +117,8 @@ class Mortal:
 
     def ended(self, task: Task) -> Task:
         """The task as it ended."""
-        wait_until(lambda: self.seen(task).status.terminal, f"the end of {task.id}; {self.node.name}", seconds=90)
+        what = f"the end of {task.id}; {self.node.name}"
+        wait_until(lambda: self.seen(task).status.terminal, what, seconds=PATIENCE, every=PACE)
         return self.seen(task)
 
     def logged(self) -> str:
@@ -123,30 +129,30 @@ class Mortal:
         found = self.ended(task)
         assert (found.status, found.reason, found.exit_code) == ("error", "exit_nonzero", CODE)
         assert self.starts().count(task.id) == 1, "no second container, whichever attempt it was"
-        with self.server.client() as client:
-            text = "".join(line.text for line in client.task_output(task.id))
-            assert text == f"begun\n{FILE}"
-            assert [each.name for each in client.artifacts(task.id)] == ["made"]
-            (session,) = client.logs(task.id)
-            assert (session.id, session.message_count) == (self.node.name, 1)
-            self.one_verdict(task)
+        text = "".join(line.text for line in self.client.task_output(task.id))
+        assert text == f"begun\n{FILE}"
+        assert [each.name for each in self.client.artifacts(task.id)] == ["made"]
+        (session,) = self.client.logs(task.id)
+        assert (session.id, session.message_count) == (self.node.name, 1)
+        self.one_verdict(task)
 
     def one_verdict(self, task: Task) -> None:
-        with self.server.client() as client:
-            ends = [
-                each
-                for each in client.task_events(task.id)
-                if each.source == "runner" and each.status and each.status.terminal
-            ]
+        ends = [
+            each
+            for each in self.client.task_events(task.id)
+            if each.source == "runner" and each.status and each.status.terminal
+        ]
         assert len(ends) == 1, ends
 
     def clean(self) -> None:
         """Nothing is left on the node: no container, no letter, no log."""
-        wait_until(lambda: not self.containers(), f"the removal of containers; {self.node.name}")
+        logs = self.node.folder / "state" / "logs"
+        wait_until(lambda: not list(logs.iterdir()), f"the removal of logs; {self.node.name}", seconds=PATIENCE)
+        # a container goes before its log: asking podman, which is dear, is needed once
+        wait_until(lambda: not self.containers(), f"the removal of containers; {self.node.name}", seconds=PATIENCE)
         with closing(sqlite3.connect(self.node.folder / "state" / "journal.db")) as db:
             assert db.execute("SELECT count(*) FROM attempts WHERE phase != 'reported'").fetchone() == (0,)
             assert db.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
-        wait_until(lambda: not list((self.node.folder / "state" / "logs").iterdir()), "the removal of logs")
 
     def containers(self) -> list[str]:
         """The containers of this runner, in whatever state."""
@@ -162,27 +168,35 @@ class Mortal:
             subprocess.run(command, env=self.node.env, check=False, capture_output=True, timeout=60)
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """One for each of pytest's processes."""
+    made = Nursery()
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def mortals(
-    shared_server: Any, crash_image: str, podman_env: dict[str, str], tmp_path: Path
+    shared_server: Any, crash_image: str, podman_env: dict[str, str], tmp_path: Path, nursery: Nursery
 ) -> Iterator[Callable[[], Mortal]]:
     """Makes nodes of the shared control plane."""
     (tmp_path / "note.txt").write_text(FILE)
+    made: list[Mortal] = []
     with shared_server.client() as client:
         upload = client.upload(tmp_path / "note.txt").filename
-    made: list[Mortal] = []
 
-    def make() -> Mortal:
-        folder = tmp_path / f"node{len(made)}"
-        (folder / "home").mkdir(parents=True)
-        node = Node(shared_server, folder, dict(podman_env), name=f"mortal-{uuid.uuid4().hex[:12]}", image=crash_image)
-        node.options = ("--network", "host")
-        crush_database(folder / "home", node.name)
-        made.append(Mortal(shared_server, node, upload))
-        return made[-1]
+        def make() -> Mortal:
+            folder = tmp_path / f"node{len(made)}"
+            (folder / "home").mkdir(parents=True)
+            node = Node(shared_server, folder, podman_env, name=f"mortal-{uuid.uuid4().hex[:12]}", image=crash_image)
+            node.options, node.spawn = ("--network", "host"), nursery.start
+            crush_database(folder / "home", node.name)
+            made.append(Mortal(client, node, upload))
+            return made[-1]
 
-    yield make
-    for mortal in made:
-        mortal.end()
-        if (mortal.node.folder / "runner.log").exists():
-            print(json.dumps(mortal.node.name), mortal.logged())
+        yield make
+        for mortal in made:
+            mortal.end()
+            if (mortal.node.folder / "runner.log").exists():
+                print(json.dumps(mortal.node.name), mortal.logged())

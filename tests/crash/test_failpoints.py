@@ -1,11 +1,12 @@
 """The runner killed before and after each journal write and each call of podman and of the orchestrator."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from remote_runner.failpoints import NAMES
-from tests.crash.conftest import SLEEPER, Mortal
+from tests.crash.conftest import ENDED, PATIENCE, SLEEPER, Mortal
 from tests.e2e.agent import wait_until
 
 pytestmark = [pytest.mark.podman, pytest.mark.crash]
@@ -18,7 +19,7 @@ DELIVERY = ("http.poll.after", "journal.intend.before")
 runner which dies ever and again is left to live in between."""
 
 CANCELLED, SWEPT, REFUSED, FETCHED = (
-    ("journal.cancel", "podman.stop"),
+    ("journal.cancel", "journal.exited", "podman.stop"),
     ("journal.swept",),
     ("journal.refuse",),
     ("podman.pull",),
@@ -51,18 +52,19 @@ def test_a_runner_that_dies_there_again_and_again_loses_nothing(mortals: Callabl
             mortal.kill()
 
 
-@pytest.mark.parametrize("failpoint", failpoints(*CANCELLED))
+@pytest.mark.parametrize("failpoint", failpoints(*CANCELLED, "podman.remove"))
 def test_a_cancellation_outlives_it(mortals: Callable[[], Mortal], failpoint: str) -> None:
     mortal = mortals()
     for _ in range(RUNS):
         task = mortal.task(SLEEPER)
         mortal.start(failpoint)
-        wait_until(lambda task=task: mortal.started(task), "the start")
+        wait_until(partial(mortal.started, task), "the start", seconds=PATIENCE)
         mortal.cancel(task)
         mortal.await_death()
         mortal.start()
         found = mortal.ended(task)
         assert (found.status, found.reason) == ("cancelled", "cancelled_by_operator")
+        assert found.exit_code == ENDED, "what podman said is not lost with the container"
         assert mortal.starts().count(task.id) == 1
         mortal.one_verdict(task)
         mortal.clean()
@@ -111,4 +113,4 @@ def test_a_workspace_is_swept_in_the_end(mortals: Callable[[], Mortal], failpoin
         assert f"{task.id[:8]}-1" in [each.name for each in folder.iterdir()]
         die(mortal, failpoint, run, *options)
     mortal.start("", *options)
-    wait_until(lambda: not list(folder.iterdir()), "the sweep")
+    wait_until(lambda: not list(folder.iterdir()), "the sweep", seconds=PATIENCE)

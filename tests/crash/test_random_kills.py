@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.crash.conftest import SLEEPER, Mortal
+from tests.crash.conftest import PATIENCE, SLEEPER, Mortal
 from tests.e2e.agent import wait_until
 
 pytestmark = [pytest.mark.podman, pytest.mark.crash]
@@ -38,14 +38,13 @@ def test_a_machine_that_was_rebooted_says_so(mortals: Callable[[], Mortal]) -> N
     boot.write_text("one\n")
     task = mortal.task(SLEEPER)
     mortal.start(QB_BOOT_ID_FILE=str(boot))
-    wait_until(lambda: mortal.started(task), "the start")
+    wait_until(lambda: mortal.started(task), "the start", seconds=PATIENCE)
     mortal.kill()
     boot.write_text("two\n")
     subprocess.run(["podman", "kill", *mortal.containers()], env=mortal.node.env, check=True, capture_output=True)
     mortal.start(QB_BOOT_ID_FILE=str(boot))
     found = mortal.ended(task)
     assert (found.status, found.reason) == ("error", "node_rebooted")
-    with mortal.server.client() as client:
-        assert [line.text for line in client.task_output(task.id)] == ["begun\n"]
+    assert [line.text for line in mortal.client.task_output(task.id)] == ["begun\n"]
     assert mortal.starts() == [task.id]
     mortal.clean()

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,31 @@ insist() { until report "$1"; do sleep 0.2; done; }
 """For an agent's script: `report` tells the orchestrator once, `insist` until it listens."""
 
 
-def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 60) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 60, every: float = 0.05) -> Any:
     """The first true value of `condition`; fails when there is none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():
             return value
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+def spawn(command: Sequence[str], env: Mapping[str, str], log: Path) -> Any:
+    """A process whose standard error is appended to a file."""
+    with log.open("ab") as written:
+        return subprocess.Popen(command, env=env, stderr=written)
+
+
+def _free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @dataclass
 class Node:
-    """A runner as a process of its own."""
+    """A runner as a process of its own; `spawn` makes the process. A push node with a `token` joins by itself."""
 
     server: Any
     folder: Path
@@ -46,14 +58,18 @@ class Node:
     mode: str = "pull"
     endpoint: str = ""
     key: str = ""
+    token: str = ""
     image: str = IMAGE
     options: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
+    spawn: Callable[[Sequence[str], Mapping[str, str], Path], Any] = spawn
+    process: Any = None
 
     def start(self, *more: str, env: Mapping[str, str] | None = None) -> None:
         """Start it, or start it again on the same state."""
-        if self.mode == "push" and not self.key:
-            self._preregister()
+        if self.mode == "push" and not self.endpoint:
+            self.endpoint = _free_address()
+            if not self.token:
+                self._preregister()
         command = [sys.executable, "-m", "remote_runner", self.mode, "--orchestrator-url", self.server.url]
         command += ["--drain-seconds", "0", "--stop-grace", "1"]
         command += ["--name", self.name, "--container-image", self.image, "--poll-interval", "1"]
@@ -61,15 +77,12 @@ class Node:
         command += [*self.options, *more]
         if self.mode == "push":
             command += ["--port", self.endpoint.rpartition(":")[2]]
-        joins = {"QB_NODE_KEY": self.key} if self.key else {"QB_REGISTRATION_TOKEN": self.server.registration_token}
-        with (self.folder / "runner.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env={**self.env, **joins, **(env or {})}, stderr=log)
+        token = self.token or self.server.registration_token
+        joins = {"QB_NODE_KEY": self.key} if self.key else {"QB_REGISTRATION_TOKEN": token}
+        self.process = self.spawn(command, {**self.env, **joins, **(env or {})}, self.folder / "runner.log")
 
     def _preregister(self) -> None:
         """An operator says where the push node is."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.endpoint = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with self.server.client() as client:
             body = NodeCreate(name=self.name, mode=NodeMode.PUSH, api_endpoint=self.endpoint)
             self.key = client.create_node(body).api_key

@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -142,16 +141,6 @@ async def test_the_own_address_is_allowed_by_a_setting_and_the_metadata_service_
     NodePolicy(loopback=True).check("127.0.0.1", host="node")
     with pytest.raises(RefusedDestination):
         NodePolicy(loopback=True).check("169.254.169.254", host="node")
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that nobody else vouches for, and its key."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return cert, key
 
 
 async def test_a_node_with_a_private_ca_needs_its_ca_file(

@@ -1,6 +1,7 @@
 """What a container may not do."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ from remote_runner.choices import RootFs
 from remote_runner.config import Config
 from remote_runner.confinement import SCRATCH, confinement
 from remote_runner.images import ImageDetails
+from tests.runner.process import IMAGE
 
 pytestmark = pytest.mark.podman
-IMAGE = "localhost/qb-runner-test:1"
 METADATA = "169.254.169.254"
+DAC_OVERRIDE = 1 << 1
 
 
 def config(tmp_path: Path, **more: Any) -> Config:
@@ -108,6 +110,21 @@ def test_no_capability_and_no_new_privilege_is_left(orchestrator: Any, runner: A
     status = dict(line.split(":", 1) for line in text.splitlines())
     assert {status[name].strip() for name in ("CapEff", "CapBnd", "CapPrm")} == {"0" * 16}
     assert status["NoNewPrivs"].strip() == "1"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a rootless container's root is the runner's own user")
+@pytest.mark.parametrize("mode", ["shared", "task"])
+def test_root_can_write_in_a_home_that_belongs_to_another_user(orchestrator: Any, runner: Any, mode: str) -> None:
+    (runner.home / "notes").mkdir(parents=True)
+    for path in (runner.home, runner.home / "notes"):
+        os.chown(path, 1234, 1234)
+        path.chmod(0o700)
+    runner.start("--workspace", mode)
+    script = "cd /workspace/Victoria && echo new > notes/new && cat notes/new; cat /proc/self/status"
+    kept, *status = run(orchestrator, script).splitlines()
+    assert kept == "new"
+    effective = next(line.split(":")[1].strip() for line in status if line.startswith("CapEff"))
+    assert int(effective, 16) == (DAC_OVERRIDE if mode == "shared" else 0), "and no other right comes with it"
 
 
 def test_containers_leave_no_volumes_behind(orchestrator: Any, runner: Any, until: Any) -> None:

@@ -36,6 +36,8 @@ def test_a_missing_image_is_fetched_and_the_task_tells(orchestrator: Any, runner
     assert orchestrator.verdict(task_id).status == "success"
     assert orchestrator.text(task_id) == "fetched\n"
     assert any("fetching the image" in message for message in told(orchestrator, task_id))
+    ours = [each for each in orchestrator.reports if each.task_id == task_id]
+    assert [each.preparing for each in ours] == [True] * (len(ours) - 2) + [False] * 2, "all of it before the permit"
     asked = len(registry.asked)
     again = orchestrator.assign("echo there", image=registry.image)
     assert orchestrator.verdict(again).status == "success"

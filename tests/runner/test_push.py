@@ -3,7 +3,6 @@
 import json
 import os
 import ssl
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,11 +96,8 @@ def test_an_address_that_is_not_allowed_gets_nothing_at_all(door: Door) -> None:
     assert door.run(assignment()).status_code == 403
 
 
-def test_tls_is_served_with_the_certificate_that_is_given(door: Door, tmp_path: Path) -> None:
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+def test_tls_is_served_with_the_certificate_that_is_given(door: Door, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
     door.open("--tls-cert", str(cert), "--tls-key", str(key))
     with httpx2.Client(verify=ssl.create_default_context(cafile=cert), timeout=20) as https:
         assert https.get(f"https://localhost:{door.port}/health").json()["status"] == "ok"

@@ -9,6 +9,7 @@ from qb.contract.routes import Caller
 from qb.contract.states import ReportStatus
 from qb.contract.tasks import StatusReport
 from qb.domain.errors import AlreadyEnded, NotFound, StaleAttempt
+from qb.domain.times import iso
 from qb.service.credentials import Identity
 
 
@@ -96,6 +97,21 @@ async def test_no_permit_for_an_attempt_that_went_back_in_line(plane: Any, clock
     await plane.scheduler.tick()
     with pytest.raises(StaleAttempt):
         await plane.runner(node, task, "running", attempt=1)
+
+
+async def test_what_a_node_prepares_is_told_and_starts_no_clock(plane: Any, clock: Any) -> None:
+    node = await plane.node()
+    task = await plane.task(timeout_seconds=60)
+    await plane.poll(node)
+    clock.turn(5)
+    told = await plane.runner(node, task, "running", attempt=1, message="fetching the image", preparing=True)
+    assert (told["status"], told["message"], told["started_at"]) == ("assigned", "fetching the image", None)
+    assert told["deadline_at"] is None
+    clock.turn(5)
+    started = await plane.runner(node, task, "running", attempt=1, seq=1)
+    assert (started["status"], started["started_at"]) == ("running", iso(clock()))
+    late = await plane.runner(node, task, "running", attempt=1, message="once more", preparing=True)
+    assert (late["status"], late["message"]) == ("running", "once more")
 
 
 async def test_a_foreign_task_is_not_found(plane: Any) -> None:
