@@ -13,6 +13,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from tests.bench.backlog import claim_beside_backlog
+from tests.bench.dashboard import dashboard
 from tests.bench.figures import HEADERS, Bench, Figure
 from tests.bench.history import history
 from tests.bench.idle import idle_nodes
@@ -33,6 +34,7 @@ BENCHES: dict[str, Bench] = {
     "idle-nodes": idle_nodes,
     "long-polls": long_polls,
     "history": history,
+    "dashboard": dashboard,
     "server-memory": server_memory,
     "idle-runner": idle_runner,
 }
