@@ -7,7 +7,7 @@ from mcp_status.reporter import Reporter
 from qb.client.errors import ClientError, Refused
 from qb.contract.tasks import Task
 
-NO_SUCH_METHOD = (405, 501)
+NO_SUCH_METHOD = 405
 
 
 def lacks_route(reporter: Reporter, receipt: Receipt[Any]) -> bool:
@@ -22,7 +22,7 @@ def lacks_route_after(reporter: Reporter, error: ClientError) -> bool:
 
 def lacks(reporter: Reporter, status: int | None, *, ours: bool) -> bool:
     """Whether an answer of `status` says so; `ours` is an answer that names its reason by a code."""
-    if status in NO_SUCH_METHOD:
+    if status == NO_SUCH_METHOD:
         return True
     if status != 404:
         return False

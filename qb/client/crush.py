@@ -32,7 +32,8 @@ _SESSION = "id parent_session_id title prompt_tokens completion_tokens cost crea
 _MESSAGE = "id role parts model provider created_at finished_at".split()
 _SESSIONS = "SELECT {columns} FROM sessions ORDER BY created_at DESC LIMIT 10000"
 _NEWEST = "SELECT id FROM sessions ORDER BY created_at DESC LIMIT 5"
-_MESSAGES = "SELECT {columns} FROM messages WHERE session_id = ? ORDER BY {newest}rowid DESC"
+_MESSAGES = "SELECT {columns} FROM messages WHERE session_id = ? ORDER BY {order}"
+_AS_THEY_LIE = "rowid"
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('sessions', 'messages')"
 
 
@@ -50,6 +51,8 @@ def reading(target: str, *, seconds: float) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(target, uri=True)) as db:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
         db.execute("PRAGMA trusted_schema = OFF")
+        # else SQLite refuses to read any of a file that is shorter than it should be
+        db.execute("PRAGMA writable_schema = ON")
         db.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
         yield db
 
@@ -121,11 +124,24 @@ def _messages(db: sqlite3.Connection, session: str) -> list[SessionMessage]:
             else:
                 kept.append(message)
     except sqlite3.DatabaseError as error:
-        kept.append(_note("damaged", f"the messages before this one cannot be read: {error}"))
+        return [*_readable(db, session), _note("damaged", f"from here on the log cannot be read: {error}")]
     if left_out:
         text = f"the {left_out} oldest messages are left out: a log is cut at {SESSION_BYTES // 1_000_000} MB"
         kept.append(_note("left-out", text))
     return kept[::-1]
+
+
+def _readable(db: sqlite3.Connection, session: str) -> Iterator[SessionMessage]:
+    """Of a damaged file the messages up to the damage, in the order in which they lie there."""
+    room = SESSION_BYTES
+    try:
+        for message in _read(db, session, _AS_THEY_LIE):
+            room -= len(message.model_dump_json().encode())
+            if room < 0:
+                return
+            yield message
+    except sqlite3.DatabaseError:
+        return
 
 
 def _note(name: str, text: str) -> SessionMessage:
@@ -133,9 +149,13 @@ def _note(name: str, text: str) -> SessionMessage:
 
 
 def _newest_first(db: sqlite3.Connection, session: str) -> Iterator[SessionMessage]:
+    dated = "NULL AS created_at" not in _columns(db, "messages", ["created_at"])
+    yield from _read(db, session, "created_at DESC, rowid DESC" if dated else "rowid DESC")
+
+
+def _read(db: sqlite3.Connection, session: str, order: str) -> Iterator[SessionMessage]:
     columns = _columns(db, "messages", _MESSAGE)
-    newest = "created_at DESC, " if "NULL AS created_at" not in columns else ""
-    for row in db.execute(_MESSAGES.format(columns=columns, newest=newest), (session,)):
+    for row in db.execute(_MESSAGES.format(columns=columns, order=order), (session,)):
         if not _is_id(row["id"]):
             continue
         yield SessionMessage(

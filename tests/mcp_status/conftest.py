@@ -27,6 +27,7 @@ class Orchestrator:
     key: str = "qbt_right"
     script: list[Answer] = field(default_factory=list)
     shown: Answer | None = None
+    missing: Answer | None = None
     hold: threading.Event | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Orchestrator:
             return self._take(json.loads(body), key)
         if method == "GET" and path == f"/tasks/{self.task['id']}":
             return self.shown or (200, self.task)
-        return problem(404, "not_found", f"nothing at {path}")
+        return self.missing or problem(404, "not_found", f"nothing at {path}")
 
     def _take(self, report: dict[str, Any], key: str) -> Answer:
         with self.changed:
@@ -93,7 +94,7 @@ def orchestrator() -> Iterator[Orchestrator]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self._body()
             status, answer = fake.answer(self.command, self.path, self.headers.get("X-API-Key"), body)
             text = json.dumps(answer).encode()
             try:
@@ -105,7 +106,17 @@ def orchestrator() -> Iterator[Orchestrator]:
             except OSError:
                 self.close_connection = True  # the client gave up while it was held
 
-        do_GET = do_POST = _serve
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        do_GET = do_POST = do_PUT = _serve
 
         def log_message(self, *_: object) -> None:
             pass

@@ -69,9 +69,12 @@ def running(environ: dict[str, str], errors: Path) -> Iterator[Agent]:
             process.kill()
 
 
-def test_raw_json_rpc_of_the_first_protocol_version_is_understood(orchestrator: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])
+def test_raw_json_rpc_of_every_older_protocol_version_is_understood(
+    orchestrator: Any, tmp_path: Path, version: str
+) -> None:
     with running(orchestrator.environ(), tmp_path / "err") as agent:
-        assert agent.begin()["result"]["protocolVersion"] == "2024-11-05"
+        assert agent.begin(version)["result"]["protocolVersion"] == version
         answer = agent.call("report_started", 2, message="hello")
         assert json.loads(answer["content"][0]["text"])["delivered"] is True
         agent.send("tools/list", id=3)
