@@ -15,7 +15,10 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many, the newest first.")] = 50,
     output: Output = Format.TABLE,
 ) -> None:
-    """List who did what, and which credentials were refused, the newest first."""
+    """List who did what, and what was refused.
+
+    The newest comes first; refused are credentials.
+    """
     from qb.cli.connection import connected
     from qb.cli.key_views import AUDIT
     from qb.cli.output import show_many

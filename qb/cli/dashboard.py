@@ -49,7 +49,10 @@ def dashboard(
         str | None, typer.Option(metavar="URL", help="Address that browsers use, where a proxy stands before it.")
     ] = None,
 ) -> None:
-    """Start the dashboard over a data directory, until Ctrl-C; people sign in by a link or with a password."""
+    """Start the dashboard over a data directory.
+
+    Until Ctrl-C; people sign in by a link or with a password.
+    """
     if ctx.invoked_subcommand is not None:
         return
     if data_dir is None:
@@ -71,7 +74,10 @@ def open_(
         str | None, typer.Option(metavar="URL", help="The dashboard's address; else that of its last start.")
     ] = None,
 ) -> None:
-    """Print a link that signs in at once: it is good once, for 15 minutes, and the session lasts 12 hours."""
+    """Print a link that signs in at once.
+
+    It is good once, for 15 minutes, and the session lasts 12 hours.
+    """
     with _explained():
         from qb.dashboard.links import link
 
@@ -80,7 +86,9 @@ def open_(
 
 @user.command(epilog=examples("qb dashboard user add dora --role analyst", "pass show qb | qb dashboard user add dora"))
 def add(name: Name, data_dir: DataDir, role: RoleOption = Role.VIEWER) -> None:
-    """Let somebody sign in with a password, which is asked for, or read from standard input.
+    """Let somebody sign in with a password.
+
+    The password is asked for, or read from standard input.
 
     For a name that is there already it changes role and password, and ends the sessions of that name.
     """

@@ -23,7 +23,10 @@ app = typer.Typer(
 
 @app.command(epilog=examples("qb db migrate --data-dir ~/qb"))
 def migrate(data_dir: DataDir, output: Output = Format.TABLE) -> None:
-    """Bring the database up to date, while no server runs; `qb serve` does so by itself."""
+    """Bring the database up to date.
+
+    While no server runs; `qb serve` does so by itself.
+    """
     with explained():
         from qb.service import maintenance
 
@@ -40,9 +43,9 @@ def backup(
     data_dir: DataDir,
     output: Output = Format.TABLE,
 ) -> None:
-    """Back the whole control plane up, while it serves: databases, secret and files.
+    """Back the whole control plane up, while it serves.
 
-    Whoever has the backup can act as the server: keep it as safe as the server itself.
+    Databases, secret and files. Whoever has the backup can act as the server: keep it as safe as the server itself.
     """
     with explained():
         from qb.service.backup import backup as run
@@ -104,7 +107,10 @@ def restore(
 
 @app.command(epilog=examples("qb db check --data-dir ~/qb", "qb db check --data-dir ~/qb -o json"))
 def check(data_dir: DataDir, output: Output = Format.TABLE) -> None:
-    """Look the databases and files over; changes nothing, and the server may run."""
+    """Look the databases and files over.
+
+    It changes nothing, and the server may run.
+    """
     with explained():
         from qb.service.checking import check as run
 

@@ -18,14 +18,20 @@ def register(app: typer.Typer) -> None:
 def up(
     state: Annotated[Path | None, typer.Option(help="Where databases and logs are kept.")] = None,
 ) -> None:
-    """Start control plane, dashboard and one runner on free ports; Ctrl-C stops them."""
+    """Start all parts on this machine; Ctrl-C stops them.
+
+    Control plane, dashboard and one runner, on free ports.
+    """
     from qb.demo import commands
 
     commands.up(state)
 
 
 def demo() -> None:
-    """Run a real task in a container on this machine, from nothing to the agent's report."""
+    """Run a real task in a container on this machine.
+
+    From nothing to the agent's report; nothing is left running.
+    """
     from qb.demo import commands
 
     commands.demo()

@@ -20,9 +20,10 @@ def doctor(
     ] = DEFAULT_PORT,
     output: Output = Format.TABLE,
 ) -> None:
-    """Check podman, ports, database, clock, versions, and whether the orchestrator accepts your key.
+    """Find what is wrong, and say what mends it.
 
-    Each failure says what mends it. The exit code is 1 when anything failed.
+    It looks at podman, ports, database, clock and versions, and whether the orchestrator accepts your key. Each
+    failure says what mends it. The exit code is 1 when anything failed.
     """
     from qb.cli.checks import Outcome, examine
     from qb.cli.output import emit_data

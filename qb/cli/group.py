@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qb.contract.scheduling import Group
 
 app = typer.Typer(
-    help="Tasks that were made together, one for each node: `qb task create --each GLOB`.",
+    help="Tasks made together, one for each node.\n\n`qb task create PROMPT --each GLOB` makes one.",
     epilog=examples("qb group list", "qb group wait 5b1c --timeout 2h"),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -74,7 +74,10 @@ def wait(
 
 @app.command(epilog=examples("qb group cancel 5b1c"))
 def cancel(ctx: typer.Context, group: GroupId, output: Output = Format.TABLE) -> None:
-    """Cancel every task of a group; `qb group wait` waits until the nodes have."""
+    """Cancel every task of a group.
+
+    `qb group wait` waits until the nodes have.
+    """
     from qb.cli import lookup
     from qb.cli.connection import connected
 

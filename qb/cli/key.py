@@ -115,7 +115,10 @@ def rotate(
 
 @app.command(epilog=examples("qb key revoke acme"))
 def revoke(ctx: typer.Context, key: KeyName, output: Output = Format.TABLE) -> None:
-    """Make a key good for nothing, from the next request on; it stays in the listing."""
+    """Make a key good for nothing.
+
+    From the next request on; it stays in the listing.
+    """
     from qb.cli import lookup
     from qb.cli.connection import connected
 

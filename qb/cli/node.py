@@ -57,7 +57,10 @@ def add(
     ] = Generation.A,
     output: Output = Format.TABLE,
 ) -> None:
-    """Register a node ahead of its first contact, and print its key this once."""
+    """Register a node ahead of its first contact.
+
+    Its key is printed this once.
+    """
     from qb.cli.connection import connected
     from qb.cli.output import show_one
     from qb.cli.refusals import checked

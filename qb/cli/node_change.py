@@ -30,7 +30,10 @@ def edit(
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Change a node; what is not given stays, and nobody's change made meanwhile is lost."""
+    """Change a node.
+
+    What is not given stays, and nobody's change made meanwhile is lost.
+    """
     from qb.cli import lookup
     from qb.cli.connection import connected
     from qb.cli.exits import CliError, Exit
@@ -63,7 +66,10 @@ def remove(
     force: Annotated[bool, typer.Option("--force", help="Though it holds tasks: they end with their leases.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Forget a node: its key is good for nothing from the next request on."""
+    """Forget a node.
+
+    Its key is good for nothing from the next request on.
+    """
     from qb.cli import lookup
     from qb.cli.connection import connected
     from qb.cli.output import show_one

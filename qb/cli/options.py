@@ -77,8 +77,6 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-Output = Annotated[
-    Format, typer.Option("-o", "--output", help="How to print the answer.", metavar="table|wide|json|yaml|id")
-]
+Output = Annotated[Format, typer.Option("-o", "--output", help="table, wide, json, yaml or id.", metavar="FORMAT")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task, or its first characters (4 or more).")]
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Name of the node, its id, or its first characters.")]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from qb.contract.scheduling import Schedule
 
 app = typer.Typer(
-    help='Tasks that recur: `qb task create PROMPT --cron "0 9 * * 1-5"` makes one.',
+    help='Tasks that recur.\n\n`qb task create PROMPT --cron "0 9 * * 1-5"` makes one.',
     epilog=examples("qb schedule list", "qb schedule remove 3f2a"),
     no_args_is_help=True,
     rich_markup_mode=None,

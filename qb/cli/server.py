@@ -31,10 +31,11 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a profile that leads to another server.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a data directory, and print an admin key and a registration token this once.
+    """Make a data directory, and print its keys.
 
-    The key also goes into your profile file (mode 0600), so that `qb` works at once. `qb --profile NAME init`
-    chooses the profile; one that leads to another server is left alone without --force.
+    An admin key and a registration token are shown this once. The key also goes into your profile file (mode
+    0600), so that `qb` works at once. `qb --profile NAME init` chooses the profile; one that leads to another
+    server is left alone without --force.
     """
     from qb.cli.profile import Profile, profile_path, read_profiles, write_profile
 
@@ -153,7 +154,10 @@ def serve(
         typer.Option(parser=duration, metavar="TIME", help="How long an upload waits for its task; default 1d."),
     ] = None,
 ) -> None:
-    """Serve a data directory until SIGTERM or Ctrl-C; SIGHUP lets a new worker take over."""
+    """Serve a data directory: the control plane.
+
+    Until SIGTERM or Ctrl-C; SIGHUP lets a new worker take over.
+    """
     with explained():
         from qb.domain.destinations import Policy
         from qb.domain.operations import Operations

@@ -23,7 +23,15 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog=examples("qb task show 3f2a", "qb task show 3f2a -o yaml"))
+def register(app: typer.Typer) -> None:
+    """Add the commands to `qb task`."""
+    app.command(epilog=examples("qb task show 3f2a", "qb task show 3f2a -o yaml"))(show)
+    app.command(epilog=examples("qb task wait 3f2a --timeout 30m && echo done", "qb task wait 3f2a -o json"))(wait)
+    app.command("follow", hidden=True, epilog=examples("qb task follow 3f2a"))(watch)
+    app.command(epilog=examples("qb task watch 3f2a", "qb task watch 3f2a --timeout 30m -o json"))(watch)
+    app.command(epilog=examples("qb task cancel 3f2a"))(cancel)
+
+
 def show(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None:
     """Show a task: where it stands, where it ran, and how it ended."""
     from qb.cli import lookup
@@ -36,7 +44,6 @@ def show(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> Non
     shown(found, output, more)
 
 
-@app.command(epilog=examples("qb task wait 3f2a --timeout 30m && echo done", "qb task wait 3f2a -o json"))
 def wait(
     ctx: typer.Context,
     task: TaskId,
@@ -62,8 +69,6 @@ def wait(
     _verdict(ended)
 
 
-@app.command("follow", hidden=True, epilog=examples("qb task follow 3f2a"))
-@app.command(epilog=examples("qb task watch 3f2a", "qb task watch 3f2a --timeout 30m -o json"))
 def watch(
     ctx: typer.Context,
     task: TaskId,
@@ -80,7 +85,6 @@ def watch(
         followed(client, client.task(lookup.task_id(client, task)), output, timeout)
 
 
-@app.command(epilog=examples("qb task cancel 3f2a"))
 def cancel(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None:
     """Cancel a task.
 

@@ -17,9 +17,9 @@ def cleanup(
     days: Annotated[float, typer.Option(min=0, metavar="N", help="Those that ended so many days ago or earlier.")] = 7,
     output: Output = Format.TABLE,
 ) -> None:
-    """Remove tasks that ended long ago, with their output, artifacts and history.
+    """Remove tasks that ended long ago.
 
-    The server does so by itself, as `qb serve --keep` says.
+    With their output, artifacts and history. The server does so by itself, as `qb serve --keep` says.
     """
     from qb.cli.connection import connected
     from qb.cli.output import emit_data

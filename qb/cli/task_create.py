@@ -11,6 +11,7 @@ from qb.cli import task as tasks
 from qb.cli.environment import environment
 from qb.cli.exits import CliError, Exit
 from qb.cli.options import Format, Output, coming, duration, examples, pairs
+from qb.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from qb.client import QbClient
@@ -43,9 +44,13 @@ _FIELDS = {
 }
 
 
+_GETS, _WHERE, _WHEN, _STARTS = "What it gets", "Where it runs", "When it runs", "How long, how often"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `qb task`."""
     app.command(
+        cls=Sectioned,
         epilog=examples(
             'qb task create "Summarise sales.csv" --file sales.csv --follow',
             'qb task create "Check the backups" --to "client-acme-*" --timeout 30m',
@@ -53,69 +58,124 @@ def register(app: typer.Typer) -> None:
             'qb task create "Report" --cron "0 9 * * 1-5" --time-zone Europe/Berlin',
             'qb task create "Send the report" --after 3f2a',
             "qb task create - --tag site=berlin -o id < prompt.txt",
-        )
+        ),
     )(create)
 
 
 def create(
     ctx: typer.Context,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the agent should do; - reads it from stdin.")],
-    file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Attach a file (repeatable).")] = None,
-    to: Annotated[str | None, typer.Option(metavar="GLOB", help="Only nodes whose name matches.")] = None,
-    node: Annotated[str | None, typer.Option(metavar="NODE", help="Only this node: name, id, or its start.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Only nodes with this tag (repeatable).")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Attach a file (repeatable).", rich_help_panel=_GETS)
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only nodes whose name matches.", rich_help_panel=_WHERE)
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Only this node: name, id, or its start.", rich_help_panel=_WHERE)
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K=V", help="Only nodes with this tag (repeatable).", rich_help_panel=_WHERE),
+    ] = None,
     capability: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only nodes that can do this (repeatable).")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only nodes that can do this (repeatable).", rich_help_panel=_WHERE),
     ] = None,
     each: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="One task for each node whose name matches, as a group.")
+        str | None,
+        typer.Option(
+            metavar="GLOB", help="One task for each node whose name matches, as a group.", rich_help_panel=_WHERE
+        ),
     ] = None,
-    priority: Annotated[int, typer.Option(metavar="N", help="Higher goes first, -1000 to 1000.")] = 0,
+    priority: Annotated[
+        int, typer.Option(metavar="N", help="Higher goes first, -1000 to 1000.", rich_help_panel=_WHEN)
+    ] = 0,
     timeout: Annotated[
         int | None,
-        typer.Option(parser=duration, metavar="TIME", help="Stop the task after 30m, 2h, 90s, ...; default 1h."),
+        typer.Option(
+            parser=duration,
+            metavar="TIME",
+            help="Stop the task after 30m, 2h, 90s, ...; default 1h.",
+            rich_help_panel=_STARTS,
+        ),
     ] = None,
     at: Annotated[
-        str | None, typer.Option(parser=coming, metavar="TIME", help="Not before: 2h from now, 2026-01-31T09:00, ...")
+        str | None,
+        typer.Option(
+            parser=coming, metavar="TIME", help="Not before: 2h from now, 2026-01-31T09:00, ...", rich_help_panel=_WHEN
+        ),
     ] = None,
     expires_in: Annotated[
-        int | None, typer.Option(parser=duration, metavar="TIME", help="Give up when no node took it for this long.")
+        int | None,
+        typer.Option(
+            parser=duration, metavar="TIME", help="Give up when no node took it for this long.", rich_help_panel=_WHEN
+        ),
     ] = None,
     cron: Annotated[
-        str | None, typer.Option(metavar="CRON", help="Make it a schedule: five cron fields, as 0 9 * * 1-5.")
+        str | None,
+        typer.Option(
+            metavar="CRON", help="Make it a schedule: five cron fields, as 0 9 * * 1-5.", rich_help_panel=_WHEN
+        ),
     ] = None,
     time_zone: Annotated[
-        str | None, typer.Option(metavar="ZONE", help="Zone of --cron, as Europe/Berlin; default UTC.")
+        str | None,
+        typer.Option(metavar="ZONE", help="Zone of --cron, as Europe/Berlin; default UTC.", rich_help_panel=_WHEN),
     ] = None,
     missed_runs: Annotated[
-        str | None, typer.Option(metavar="skip|once", help="Runs missed while the server was down: default skip.")
+        str | None,
+        typer.Option(
+            metavar="skip|once", help="Runs missed while the server was down: default skip.", rich_help_panel=_WHEN
+        ),
     ] = None,
     after: Annotated[
-        list[str] | None, typer.Option(metavar="TASK", help="Start when this task has succeeded (repeatable).")
+        list[str] | None,
+        typer.Option(metavar="TASK", help="Start when this task has succeeded (repeatable).", rich_help_panel=_WHEN),
     ] = None,
     on_failure: Annotated[
-        str | None, typer.Option(metavar="cancel|run", help="What if a task of --after fails: default cancel.")
+        str | None,
+        typer.Option(
+            metavar="cancel|run", help="What if a task of --after fails: default cancel.", rich_help_panel=_WHEN
+        ),
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TEXT", help="A short name for listings.")] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A short name for listings.", rich_help_panel=_GETS)
+    ] = None,
     max_attempts: Annotated[
-        int, typer.Option(metavar="N", help="Start it again after a failure, N starts at most.")
+        int,
+        typer.Option(metavar="N", help="Start it again after a failure, N starts at most.", rich_help_panel=_STARTS),
     ] = 1,
     backoff: Annotated[
         int | None,
-        typer.Option(parser=duration, metavar="TIME", help="Wait before a second start, twice as long each time."),
+        typer.Option(
+            parser=duration,
+            metavar="TIME",
+            help="Wait before a second start, twice as long each time.",
+            rich_help_panel=_STARTS,
+        ),
     ] = None,
     retry_on: Annotated[
-        list[str] | None, typer.Option(metavar="REASON", help="Start again only after this (repeatable).")
+        list[str] | None,
+        typer.Option(metavar="REASON", help="Start again only after this (repeatable).", rich_help_panel=_STARTS),
     ] = None,
     image: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="Container image, instead of the node's own.")
+        str | None,
+        typer.Option(metavar="IMAGE", help="Container image, instead of the node's own.", rich_help_panel=_WHERE),
     ] = None,
     env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Hand over this variable of yours (repeatable).")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Hand over this variable of yours (repeatable).", rich_help_panel=_GETS),
     ] = None,
-    env_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Hand over its lines of NAME=VALUE.")] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Hand over its lines of NAME=VALUE.", rich_help_panel=_GETS)
+    ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse it where an older node that may take it lacks what it needs.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse it where an older node that may take it lacks what it needs.",
+            rich_help_panel=_WHERE,
+        ),
     ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it until it has ended.")] = False,
     output: Output = Format.TABLE,

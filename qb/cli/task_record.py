@@ -34,9 +34,10 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the task has ended.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Print what the container printed: its stdout on stdout, its stderr on stderr.
+    """Print what the container printed.
 
-    -o wide adds time, attempt and stream; -o json with -f prints one object a line.
+    Its stdout goes to stdout, its stderr to stderr. -o wide adds time, attempt and stream; -o json with -f prints one
+    object a line.
     """
     from qb.cli import lookup
     from qb.cli.connection import connected

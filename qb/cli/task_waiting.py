@@ -30,7 +30,10 @@ def why(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None
 
 
 def retry(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None:
-    """Try a task again that failed or was cancelled: a new task like it, which this prints."""
+    """Try a task again that failed or was cancelled.
+
+    It becomes a new task like it, which this prints.
+    """
     from qb.cli import lookup
     from qb.cli.connection import connected
     from qb.cli.output import show_many

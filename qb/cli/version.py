@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def version(ctx: typer.Context, output: Output = Format.TABLE) -> None:
-    """Print the version of this program, and of the orchestrator when one is configured and answers."""
+    """Print the versions of both sides.
+
+    The orchestrator's only when one is configured and answers.
+    """
     from qb.cli.output import emit_data
 
     server, note = _server(ctx)

@@ -34,7 +34,10 @@ def add(
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is for.")] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Tell an address of events, and print the secret that signs them this once."""
+    """Tell an address of events.
+
+    The secret that signs them is printed this once.
+    """
     from qb.cli.connection import connected
     from qb.cli.output import show_one
     from qb.cli.refusals import checked

@@ -33,6 +33,12 @@ def test_a_help_page_says_what_it_does_and_has_an_example_of_itself(name: str) -
     assert all(len(line) <= 80 for line in page.splitlines()), page
 
 
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if "\nCommands:\n" in page])
+def test_what_a_group_says_of_its_commands_is_not_cut(name: str) -> None:
+    commands = PAGES[name].partition("\nCommands:\n")[2].partition("\n\n")[0]
+    assert not [line for line in commands.splitlines() if line.endswith("...")]
+
+
 def test_the_reference_is_fresh() -> None:
     assert DOCS.read_text() == document(), "run: python -m qb.cli.reference > docs/cli.md"
 
