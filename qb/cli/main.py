@@ -20,6 +20,7 @@ from qb.cli import (
     key,
     node,
     node_change,
+    provision,
     schedule,
     server,
     task,
@@ -98,6 +99,7 @@ app.add_typer(inventory.app, name="inventory")
 app.add_typer(key.app, name="key")
 app.add_typer(token.app, name="token")
 app.command(epilog=examples("qb audit", "qb audit --action credential_refused -o wide"))(audit.audit)
+app.command(epilog=examples("qb provision --check", "qb provision --limit 'berlin-*'"))(provision.provision)
 app.add_typer(database.app, name="db")
 app.add_typer(dashboard.app, name="dashboard")
 app.add_typer(webhook.app, name="webhook")

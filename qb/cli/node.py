@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qb.cli.options import Format, NodeName, Output, examples, pairs
-from qb.contract.states import Generation, NodeMode
+from qb.contract.states import Generation, NodeDispatch, NodeMode
 
 if TYPE_CHECKING:
     from qb.contract.nodes import Node
@@ -43,13 +43,20 @@ def show(ctx: typer.Context, node: NodeName, output: Output = Format.TABLE) -> N
 
 
 @app.command(
-    epilog=examples("qb node add berlin-1", "qb node add cloud-1 --mode push --endpoint https://203.0.113.5:8443")
+    epilog=examples(
+        "qb node add berlin-1",
+        "qb node add cloud-1 --mode push --endpoint https://203.0.113.5:8443",
+        "qb node add ssh-1 --mode push --dispatch ansible --host 203.0.113.9",
+    )
 )
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the node.")],
     mode: Annotated[NodeMode, typer.Option(help="How assignments reach it.")] = NodeMode.PULL,
     endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Where a push node listens.")] = None,
+    dispatch: Annotated[NodeDispatch, typer.Option(help="What brings a push node its tasks.")] = NodeDispatch.HTTP,
+    host: Annotated[str | None, typer.Option(metavar="H", help="Where Ansible reaches the machine.")] = None,
+    provision: Annotated[bool, typer.Option("--provision", help="Then run playbooks/nodes.yml on it.")] = False,
     tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Tag for targeting (repeatable).")] = None,
     slots: Annotated[int, typer.Option(metavar="N", help="Tasks that it runs at once.")] = 1,
     generation: Annotated[
@@ -72,14 +79,28 @@ def add(
         "api_endpoint": "--endpoint",
         "tags": "--tag",
         "slots": "--slots",
+        "address": "--host",
         "generation": "--generation",
     }
     with checked(names):
         tags = pairs(tag, "--tag") or {}
-        body = NodeCreate(name=name, generation=generation, mode=mode, api_endpoint=endpoint, tags=tags, slots=slots)
+        body = NodeCreate(
+            name=name,
+            generation=generation,
+            mode=mode,
+            api_endpoint=endpoint,
+            tags=tags,
+            slots=slots,
+            dispatch=dispatch,
+            address=host,
+        )
     with connected(ctx) as client:
         made = client.create_node(body)
     show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": f"{made.api_key} (shown this once)"}, output)
+    if provision:
+        from qb.cli.provision import NODES, REGISTERED, run_playbook
+
+        run_playbook(ctx, NODES, REGISTERED, limit=name, check=False)
 
 
 @app.command(epilog=examples("qb node drain berlin-1"))

@@ -1,0 +1,63 @@
+"""`qb provision`: run the playbooks on the fleet, and keep a record of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NODES, REGISTERED = Path("playbooks/nodes.yml"), Path("inventory/qb_nodes.py")
+"""What turns one registered machine into a node."""
+
+PLAYBOOK, INVENTORY = Path("playbooks/site.yml"), Path("inventory/fleet.yml")
+
+
+def provision(
+    ctx: typer.Context,
+    limit: Annotated[str | None, typer.Option(metavar="GLOB", help="Only hosts that match.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say what would change, and change nothing.")] = False,
+    playbook: Annotated[Path, typer.Option(metavar="FILE", help="The playbook.")] = PLAYBOOK,
+    inventory: Annotated[Path, typer.Option("-i", "--inventory", metavar="FILE", help="The inventory.")] = INVENTORY,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Record the run; a first control plane cannot yet.")
+    ] = True,
+) -> None:
+    """Run the playbooks through ansible-runner, with a live table of hosts and tasks, and record the run.
+
+    Ends with status 1, naming the host and the task, when one failed.
+    """
+    run_playbook(ctx, playbook, inventory, limit=limit, check=check, record=record)
+
+
+def run_playbook(
+    ctx: typer.Context, playbook: Path, inventory: Path, *, limit: str | None, check: bool, record: bool = True
+) -> None:
+    """What `qb provision` does. Raises CliError."""
+    from qb.cli.connection import connected
+    from qb.cli.exits import CliError, Exit
+    from qb.contract.provisioning import ProvisionOutcome
+    from qb.inventory.listing import MEND
+    from qb.provision.live import Board
+    from qb.provision.progress import Progress
+    from qb.provision.run import NoRunner, Request, provision
+
+    for path, option in ((playbook, "--playbook"), (inventory, "--inventory")):
+        if not path.exists():
+            raise CliError(f"{path}: there is no such file", f"name one with {option}", Exit.USAGE)
+    if record:
+        with connected(ctx) as client:
+            client.version()  # a run that could not be recorded is better not begun
+    progress = Progress()
+    board = Board(progress)
+    try:
+        with board.shown():
+            ran = provision(Request(playbook, inventory, limit, check), progress, board.heard)
+    except NoRunner as error:
+        raise CliError(str(error), MEND) from error
+    if record:
+        with connected(ctx) as client:
+            kept = client.admin.record_provision_run(ran)
+        typer.echo(f"recorded as {kept.id}", err=True)
+    if ran.outcome is ProvisionOutcome.INTERRUPTED:
+        raise CliError("interrupted; hosts are as far as the table shows", "run it again", Exit.INTERRUPTED)
+    if ran.outcome is ProvisionOutcome.FAILED:
+        raise CliError(ran.message or "the playbook failed", "mend it and run it again: what is done is not done twice")

@@ -1,0 +1,90 @@
+"""One playbook, through ansible-runner, in a folder that is gone afterwards."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from qb.contract.provisioning import ProvisionOutcome, ProvisionRunCreate
+from qb.provision.progress import Progress
+
+
+class NoRunner(Exception):
+    """ansible-runner is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run. `settings` and roles are taken from the folder above that of the playbook."""
+
+    playbook: Path
+    inventory: Path
+    limit: str | None = None
+    check: bool = False
+
+
+def provision(request: Request, progress: Progress, heard: Callable[[], None]) -> ProvisionRunCreate:
+    """Run it; `heard` is called after each event that `progress` took. Raises NoRunner."""
+    try:
+        from ansible_runner.interface import run
+    except ImportError as error:
+        raise NoRunner("ansible-runner is not installed here") from error
+    began = datetime.now(UTC)
+
+    def handle(event: Mapping[str, Any]) -> bool:
+        progress.take(event)
+        heard()
+        return False  # nothing is kept: results may hold what only the record's few fields may not
+
+    with tempfile.TemporaryDirectory(prefix="qb-provision-") as folder:
+        ran: Any = run(  # type: ignore[no-untyped-call]  # it comes without types
+            private_data_dir=folder,
+            playbook=str(request.playbook.resolve()),
+            inventory=str(request.inventory.resolve()),
+            limit=request.limit,
+            cmdline="--check" if request.check else None,
+            envvars=_environment(request.playbook.resolve().parent.parent),
+            event_handler=handle,
+            quiet=True,
+        )
+        outcome = _outcome(ran.status)
+    return ProvisionRunCreate(
+        playbook=request.playbook.name,
+        limit=request.limit,
+        check=request.check,
+        outcome=outcome,
+        message=_message(outcome, progress),
+        started_at=began,
+        ended_at=datetime.now(UTC),
+        hosts=sorted(progress.hosts.values(), key=lambda host: host.host),
+    )
+
+
+def _environment(root: Path) -> dict[str, str]:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    found = {"PATH": path, "ANSIBLE_ROLES_PATH": str(root / "roles"), "ANSIBLE_NOCOLOR": "1"}
+    settings = root / "ansible.cfg"
+    if settings.exists() and "ANSIBLE_CONFIG" not in os.environ:
+        found["ANSIBLE_CONFIG"] = str(settings)
+    return found
+
+
+def _outcome(status: str) -> ProvisionOutcome:
+    if status == "successful":
+        return ProvisionOutcome.OK
+    return ProvisionOutcome.INTERRUPTED if status == "canceled" else ProvisionOutcome.FAILED
+
+
+def _message(outcome: ProvisionOutcome, progress: Progress) -> str | None:
+    """The failed host and task in one line, or what Ansible itself complained of."""
+    if outcome is ProvisionOutcome.OK:
+        return None
+    lines = []
+    for host in progress.failed():
+        how = "cannot be reached" if host.unreachable else "failed"
+        lines.append(f"{host.host} {how} in {host.failed_task!r}: {host.message}")
+    return "; ".join(lines) or " ".join(progress.said) or "ansible-playbook ended before it reached a host"

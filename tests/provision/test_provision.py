@@ -1,0 +1,74 @@
+"""`qb provision` on this machine alone, without ssh, against a running control plane."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.fixtures_server import QB, Server
+
+PLAY = [
+    {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {"name": "Make a file", "ansible.builtin.copy": {"content": "x", "dest": "{{ made }}", "mode": "0600"}},
+            {"name": "Break", "ansible.builtin.fail": {"msg": "it is broken"}, "when": "breaks | default(false)"},
+        ],
+    }
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A playbook, and an inventory of one good host and one that breaks."""
+    here = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
+    hosts = {
+        "good": here | {"made": str(tmp_path / "good")},
+        "bad": here | {"made": str(tmp_path / "bad"), "breaks": True},
+    }
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "site.yml").write_text(yaml.safe_dump(PLAY))
+    (tmp_path / "fleet.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    return tmp_path
+
+
+def provision(server: Server, project: Path, *args: str) -> "subprocess.CompletedProcess[str]":
+    env = os.environ | {"QB_URL": server.url, "QB_API_KEY": server.admin_key, "COLUMNS": "120", "TMPDIR": str(project)}
+    command = [str(QB), "provision", "-i", "fleet.yml", *args]
+    return subprocess.run(
+        command,
+        env=env,
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_failed_host_is_named_and_the_run_is_recorded(server: Server, project: Path) -> None:
+    ran = provision(server, project)
+    assert ran.returncode == 1, ran.stderr
+    assert "error: bad failed in 'Break': it is broken" in ran.stderr
+    assert (project / "good").read_text() == "x"
+    with server.client() as client:
+        (run,) = client.admin.provision_runs()
+    assert (run.playbook, run.outcome, run.actor) == ("site.yml", "failed", "admin")
+    assert [(host.host, host.changed, host.failed, host.failed_task) for host in run.hosts] == [
+        ("bad", 1, True, "Break"),
+        ("good", 1, False, None),
+    ]
+    assert not list(project.glob("qb-provision-*")), "what ansible-runner wrote is gone"
+
+
+def test_a_check_on_some_hosts_changes_nothing(server: Server, project: Path) -> None:
+    ran = provision(server, project, "--limit", "go*", "--check")
+    assert ran.returncode == 0, ran.stderr
+    assert not (project / "good").exists()
+    with server.client() as client:
+        (run,) = client.admin.provision_runs()
+    assert (run.limit, run.check, run.outcome, [host.host for host in run.hosts]) == ("go*", True, "ok", ["good"])
