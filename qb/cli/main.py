@@ -18,6 +18,7 @@ from qb.cli import (
     group,
     inventory,
     key,
+    mcp,
     node,
     node_change,
     provision,
@@ -104,6 +105,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(dashboard.app, name="dashboard")
 app.add_typer(webhook.app, name="webhook")
 app.command(epilog=examples("qb version", "qb version -o json"))(version.version)
+mcp.register(app)
 demo.register(app)
 
 

@@ -15,7 +15,7 @@ PAGES = dict(pages())
 
 
 def test_every_command_of_the_program_is_walked() -> None:
-    wanted = {"init", "serve", "doctor", "version", "up", "demo", "task", "node"}
+    wanted = {"init", "serve", "doctor", "version", "up", "demo", "mcp", "task", "node"}
     wanted |= {f"task {verb}" for verb in "create list show wait watch cancel transcript logs events artifacts".split()}
     wanted |= {"task why", "task retry", *(f"group {verb}" for verb in "list show wait cancel".split())}
     wanted |= {f"schedule {verb}" for verb in "list show remove".split()}
