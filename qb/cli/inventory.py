@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qb.inventory.wanted import Wanted
 
 app = typer.Typer(
-    help="The fleet as an Ansible inventory, and an inventory file as the fleet.",
+    help="The fleet as an Ansible inventory, and back.\n\nAn inventory file can say what the fleet shall be.",
     epilog=examples("qb inventory sync --check", "ansible -i inventory/qb_nodes.py nodes -m ping"),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -26,7 +26,10 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="The same as -o json, as Ansible's scripts want it.")] = False,
     output: Output = Format.JSON,
 ) -> None:
-    """Print the registered nodes as a dynamic inventory: its groups are mode, dispatch, status, state, os and tag."""
+    """Print the registered nodes as a dynamic inventory.
+
+    Its groups are mode, dispatch, status, state, os and tag.
+    """
     from qb.cli.connection import connected
     from qb.cli.exits import CliError, Exit
     from qb.cli.output import emit_data, emit_line
@@ -54,7 +57,9 @@ def sync(
     force: Annotated[bool, typer.Option("--force", help="Remove even nodes that run a task.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Make the registry have the nodes that an inventory file asks for; what the file does not set is left as it is.
+    """Make the registry have the nodes of a file.
+
+    What the inventory file does not set is left as it is.
 
     A second run has nothing to do. Nodes that joined by themselves stay, unless --prune is given.
     """

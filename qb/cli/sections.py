@@ -13,7 +13,7 @@ class Sectioned(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then each section."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
-        rest = []
+        rest: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is None:
