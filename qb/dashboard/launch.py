@@ -4,14 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from qb.dashboard.place import DashboardError, Place
 
-_NICE = 10
-"""Looking gives way to working: pages take the processor time that the control plane leaves."""
 _PLUGINS = "datasette-dashboards,datasette-render-markdown,datasette-leaflet"
 """What else is installed beside Datasette adds no routes: datasette-auth-passwords would bring a door of its own."""
 
@@ -51,16 +48,7 @@ def become(data_dir: Path, *, host: str, port: int, url: str | None) -> NoReturn
     line = command(place, host=host, port=port, url=address)
     around = environment(place, os.environ)
     place.note_address(address)
-    _give_way()
     os.execve(line[0], line, around)  # noqa: S606 - a fixed program, and no shell is wanted
-
-
-def _give_way() -> None:
-    os.nice(_NICE)
-    if os.getsid(0) == os.getpid():
-        # a session of its own is weighed as a whole, where the kernel does so
-        with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(_NICE), "ascii")
 
 
 def _reachable(host: str) -> str:

@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from tests.bench.backlog import claim_beside_backlog
 from tests.bench.dashboard import dashboard
+from tests.bench.dashboard_pages import dashboard_pages
 from tests.bench.figures import HEADERS, Bench, Figure
 from tests.bench.history import history
 from tests.bench.idle import idle_nodes
@@ -35,6 +36,7 @@ BENCHES: dict[str, Bench] = {
     "long-polls": long_polls,
     "history": history,
     "dashboard": dashboard,
+    "dashboard-pages": dashboard_pages,
     "server-memory": server_memory,
     "idle-runner": idle_runner,
 }

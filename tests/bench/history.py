@@ -63,12 +63,13 @@ def _made(place: Path, count: int) -> tuple[Server, str]:
     server = new_server(place)
     with filling(place) as db:
         [node_id] = add_nodes(db, 1)
-        _fill(db, node_id, count)
+        fill(db, node_id, count)
     server.start()
     return server, node_id
 
 
-def _fill(db: sqlite3.Connection, node_id: str, count: int) -> None:
+def fill(db: sqlite3.Connection, node_id: str, count: int) -> None:
+    """Let `count` tasks have ended on the node, one a second until now, every tenth in error."""
     db.execute(_TASKS, {"count": count, "placement": placements.ensure(db, Target()), "node": node_id})
     for statement in _FILLED:
         db.execute(statement)
