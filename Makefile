@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv podman demo up test test-crash test-quick lint docs bench lock clean
+.PHONY: help venv podman demo up test test-crash test-quick test-hosts lint docs bench lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -34,14 +34,20 @@ test-crash: podman ## Kill the runner at every step, and at random, with real po
 test-quick: venv ## The tests that need no podman
 	@QB_TEST_NO_PODMAN=1 $(BIN)/pytest -q -n 2 -m "not crash"
 
+test-hosts: podman ## Provision machines with systemd and sshd, made from nothing; needs root
+	@$(BIN)/ansible-lint --offline --nocolor -q
+	@QB_TEST_HOSTS=1 $(BIN)/pytest -q -n 0 tests/ansible
+
 lint: venv ## Style, types, import rules, playbooks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/ansible-playbook --syntax-check -i inventory/local.yml playbooks/podman.yml
+	@$(BIN)/python -m tests.ansible.role_readme --check
+	@$(BIN)/ansible-playbook --syntax-check -i inventory/local.yml -e decommission_hosts=all playbooks/*.yml
 
-docs: venv ## Write the generated parts of docs/ anew
+docs: venv ## Write the generated parts of docs/ and the roles' READMEs anew
+	@$(BIN)/python -m tests.ansible.role_readme
 	@$(BIN)/python -m qb.domain.diagram docs/architecture.md
 	@$(BIN)/python -m qb.cli.reference > docs/cli.md
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import platform
-import re
 import shutil
 import ssl
 import sys
@@ -11,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from qb.demo import debian
 from qb.demo.checkout import HERE, root
 from qb.demo.command import attempt, run
 from qb.demo.errors import DemoError
@@ -100,51 +99,10 @@ def _base(say: Say) -> str:
         run(["podman", "pull", "--quiet", REGISTRY_BASE], timeout=PULL_SECONDS, what=f"pulling {REGISTRY_BASE}")
         return REGISTRY_BASE
     say("no container registry answers: making a Debian base with debootstrap (about a minute)")
-    _debootstrap()
-    return BASE
-
-
-def _debootstrap() -> None:
     if os.geteuid() != 0:
         raise DemoError(
             f"no registry answers for {REGISTRY_BASE}, and a base without one needs root: run `make demo` as root, "
             f"or load an image named {BASE} with python3-venv"
         )
-    if shutil.which("debootstrap") is None:
-        env = {"DEBIAN_FRONTEND": "noninteractive"}
-        run(["apt-get", "update", "-qq"], timeout=300, what="apt-get update", env=env)
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap"]
-        run(install, timeout=300, what="installing debootstrap", env=env)
-    with tempfile.TemporaryDirectory(prefix="qb-base-", dir="/var/tmp") as folder:
-        rootfs, archive = Path(folder) / "root", Path(folder) / "base.tar"
-        run(
-            [
-                "debootstrap",
-                "--variant=minbase",
-                "--include=python3,python3-venv,ca-certificates",
-                "bookworm",
-                str(rootfs),
-                *_mirror(),
-            ],
-            timeout=600,
-            what="debootstrap",
-        )
-        run(["tar", "-C", str(rootfs), "-cf", str(archive), "."], timeout=120, what="packing the base")
-        run(["podman", "import", "--quiet", str(archive), BASE], timeout=180, what="importing the base")
-
-
-def _mirror() -> list[str]:
-    """The mirror that this machine's own apt uses; debootstrap's default when it names none, or isn't Debian's."""
-    if platform.freedesktop_os_release().get("ID") != "debian":
-        return []
-    sources = Path("/etc/apt/sources.list.d/debian.sources")
-    if sources.is_file():
-        found = re.search(r"^URIs:\s*(\S+)", sources.read_text("utf-8"), re.MULTILINE)
-        if found:
-            return [found[1]]
-    classic = Path("/etc/apt/sources.list")
-    if classic.is_file():
-        found = re.search(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)", classic.read_text("utf-8"), re.MULTILINE)
-        if found:
-            return [found[1]]
-    return []
+    debian.bootstrap(BASE, ("python3", "python3-venv", "ca-certificates"))
+    return BASE
