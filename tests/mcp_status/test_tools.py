@@ -89,7 +89,8 @@ async def test_a_report_carries_task_key_and_rising_numbers_but_no_attempt(orche
         answer = await call(client, "report_status", status="analyzing", message="half", progress=50)
     first, second = orchestrator.reports
     task_id = orchestrator.task["id"]
-    assert first == {"task_id": task_id, "status": "running", "message": "reading", "seq": 1_700_000_000_000}
+    told = {"task_id": task_id, "status": "running", "message": "reading", "seq": 1_700_000_000_000}
+    assert first == told | {"preparing": False}
     assert (second["status"], second["progress"], second["seq"]) == ("analyzing", 50, 1_700_000_000_001)
     assert orchestrator.keys == ["qbt_right"] * 2
     assert answer["delivered"] is True
