@@ -51,10 +51,10 @@ def serve(
         int, typer.Option(min=1, max=100, metavar="N", help="How many tasks a caller may create.")
     ] = 20,
 ) -> None:
-    """Let an MCP client list nodes, create tasks, wait for them, read and cancel.
+    """Let an MCP client steer the fleet.
 
-    Over stdio it has the rights of QB_API_KEY or the profile. Over http it has none of its own: every request brings
-    its key (Authorization: Bearer KEY), and without a good one nothing is answered.
+    It lists nodes, and creates, waits for, reads and cancels tasks. Over stdio it has the rights of QB_API_KEY or the
+    profile. Over http it has none of its own: every request brings its key (Authorization: Bearer KEY), and without a good one nothing is answered.
     """
     from qb.cli.connection import current
 

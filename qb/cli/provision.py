@@ -21,9 +21,9 @@ def provision(
         bool, typer.Option("--record/--no-record", help="Record the run; a first control plane cannot yet.")
     ] = True,
 ) -> None:
-    """Run the playbooks through ansible-runner, with a live table of hosts and tasks, and record the run.
+    """Run the playbooks on the fleet.
 
-    Ends with status 1, naming the host and the task, when one failed.
+    Through ansible-runner, with a live table of hosts and tasks; the run is recorded. Ends with status 1, naming the host and the task, when one failed.
     """
     run_playbook(ctx, playbook, inventory, limit=limit, check=check, record=record)
 
