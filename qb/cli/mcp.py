@@ -53,8 +53,9 @@ def serve(
 ) -> None:
     """Let an MCP client steer the fleet.
 
-    It lists nodes, and creates, waits for, reads and cancels tasks. Over stdio it has the rights of QB_API_KEY or the
-    profile. Over http it has none of its own: every request brings its key (Authorization: Bearer KEY), and without a good one nothing is answered.
+    It lists nodes, and creates, waits for, reads and cancels tasks. Over stdio it has the rights of QB_API_KEY
+    or the profile. Over http it has none of its own: every request brings its key (Authorization: Bearer KEY),
+    and without a good one nothing is answered.
     """
     from qb.cli.connection import current
 

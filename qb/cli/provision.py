@@ -23,7 +23,8 @@ def provision(
 ) -> None:
     """Run the playbooks on the fleet.
 
-    Through ansible-runner, with a live table of hosts and tasks; the run is recorded. Ends with status 1, naming the host and the task, when one failed.
+    Through ansible-runner, with a live table of hosts and tasks; the run is recorded. Ends with status 1,
+    naming the host and the task, when one failed.
     """
     run_playbook(ctx, playbook, inventory, limit=limit, check=check, record=record)
 
