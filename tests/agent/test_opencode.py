@@ -35,7 +35,7 @@ def verdicts(task: Task) -> tuple[TaskStatus, Reason | None, str | None, int | N
 
 
 def agent_messages(client: QbClient, task_id: str) -> list[str]:
-    """What the agent has reported, in order."""
+    """What the agent has reported and attached, in order."""
     return [event.message or "" for event in client.task_events(task_id) if event.source == "agent"]
 
 
@@ -46,7 +46,8 @@ def test_it_reports_progress_leaves_a_result_and_completes(
         "works",
         STARTED,
         calls(Call("status_get_job_info")),
-        calls(shell("echo 'forty-two' > $TASK_OUTPUT_DIR/answer.md")),
+        calls(shell("echo 'forty-two' > $TASK_OUTPUT_DIR/answer.md; echo 'six by nine' > /root/question.md")),
+        calls(Call("status_attach_artifact", {"path": "/root/question.md"})),
         calls(Call("status_report_status", {"status": "analyzing", "message": "halfway", "progress": 50})),
         COMPLETE,
         says("Everything is done."),
@@ -55,9 +56,10 @@ def test_it_reports_progress_leaves_a_result_and_completes(
     task = ended(task_id)
     assert verdicts(task) == (TaskStatus.SUCCESS, None, "success", 0), model.results("works")
     assert (task.result, task.progress) == ("the outcome", 100)
-    assert agent_messages(client, task_id) == ["reading", "halfway", "the outcome"]
-    with client.get_artifact(task_id, "answer.md") as chunks:
-        assert b"".join(chunks) == b"forty-two\n"
+    assert agent_messages(client, task_id) == ["reading", "question.md", "halfway", "the outcome"]
+    for name, content in (("answer.md", b"forty-two\n"), ("question.md", b"six by nine\n")):
+        with client.get_artifact(task_id, name) as chunks:
+            assert b"".join(chunks) == content
     assert task_id in model.results("works")[1], "get_job_info names the task"
     assert "Everything is done." in qb("task", "logs", task_id)
 
@@ -81,10 +83,10 @@ def test_a_crash_midway_is_what_the_runner_saw(client: QbClient, model: Model, c
 
 
 def test_one_that_hangs_ends_at_its_timeout(client: QbClient, model: Model, create: Create, ended: Ended) -> None:
-    prompt = model.play("hangs", STARTED, calls(Call("status_report_complete"), after=threading.Event()))
-    task = ended(create(prompt, "--timeout", "40s"))
+    prompt = model.play("hangs", calls(Call("status_report_complete"), after=threading.Event()))
+    task = ended(create(prompt, "--timeout", "20s"))
     assert (task.status, task.reason, task.agent_status) == (TaskStatus.ERROR, Reason.TIMEOUT, None)
-    assert agent_messages(client, task.id) == ["reading"]
+    assert agent_messages(client, task.id) == []
 
 
 def test_a_lie_does_not_count(client: QbClient, model: Model, create: Create, ended: Ended) -> None:
