@@ -22,6 +22,7 @@ from tests.bench.launch import submit_to_first_output
 from tests.bench.longpolls import long_polls
 from tests.bench.memory import idle_runner, server_memory
 from tests.bench.output import output
+from tests.bench.reporter import first_reply
 from tests.bench.slots import slots
 from tests.bench.throughput import claim_rate, heartbeat_rate
 
@@ -39,6 +40,7 @@ BENCHES: dict[str, Bench] = {
     "dashboard-pages": dashboard_pages,
     "server-memory": server_memory,
     "idle-runner": idle_runner,
+    "first-reply": first_reply,
 }
 
 

@@ -149,18 +149,11 @@ async def test_an_mcp_client_over_stdio_gets_structured_answers(orchestrator: An
     assert orchestrator.reports[0]["progress"] == 10
 
 
-@pytest.mark.serial
-def test_the_first_reply_comes_within_a_second_and_it_stays_small(orchestrator: Any, tmp_path: Path) -> None:
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
-        with running(os.environ | orchestrator.environ(), tmp_path / "err") as agent:
-            agent.begin()
-            times.append(time.monotonic() - began)
-            agent.call("report_started", 2)
-            agent.call("get_job_info", 3)
-            status = Path(f"/proc/{agent.process.pid}/status").read_text()
+def test_it_stays_small(orchestrator: Any, tmp_path: Path) -> None:
+    with running(os.environ | orchestrator.environ(), tmp_path / "err") as agent:
+        agent.begin()
+        agent.call("report_started", 2)
+        agent.call("get_job_info", 3)
+        status = Path(f"/proc/{agent.process.pid}/status").read_text()
     resident_kib = int(status.partition("VmRSS:")[2].split()[0])
-    # the best of five: a busy machine only ever adds to it
-    assert min(times) <= 1.0, times
     assert resident_kib <= 80 * 1000
