@@ -30,7 +30,7 @@ class Registration:
         identity = req.context.identity
         token = None
         if identity.caller is Caller.REGISTRATION:
-            token = self._core.credentials.registration_by_id(identity.key_id)
+            token = self._core.credentials.registration.by_id(identity.key_id)
         body = await read_model(req, Register)
         reply(resp, await self._fleet.register(identity, body, token))
 

@@ -12,7 +12,8 @@ from qb.contract.routes import Route
 from qb.domain.errors import QuarterbackError
 from qb.domain.times import iso
 from qb.service.core import Core
-from qb.service.credentials import PREFIX_CHARS, Identity
+from qb.service.credentials import Identity
+from qb.service.secrets import PREFIX_CHARS
 from qb.store import audit
 
 KINDS_KEPT = 1000

@@ -1,7 +1,5 @@
 """Who is calling: API keys, registration tokens, derived node keys and signed task tokens."""
 
-import hashlib
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,18 +7,16 @@ from pathlib import Path
 
 from qb.contract.routes import Caller
 from qb.contract.scopes import Role, Scope
-from qb.domain.errors import RegistrationOff, Unauthenticated
+from qb.domain.errors import Unauthenticated
 from qb.domain.times import Clock, parse
+from qb.service.registration import Registration
+from qb.service.secrets import MAX_CREDENTIAL, digest
 from qb.service.signing import NODE, TASK, Signing
 from qb.store.keys import ApiKey, FormerSecret, former_secrets, keys, open_keys
 from qb.store.registration_tokens import RegistrationToken, tokens
 
-ADMIN, SCOPED, REGISTRATION = "qba_", "qbk_", "qbr_"
-PREFIX_CHARS = 12
 CACHE_LIMIT = 20_000
 """Verified credentials kept at most; one more, and the cache starts afresh."""
-
-MAX_CREDENTIAL = 1024
 
 _UNKNOWN = "the API key is not known: check QB_API_KEY, the X-API-Key header or the profile file"
 _EXPIRED = "the API key has expired: ask the operator for a new one"
@@ -68,16 +64,6 @@ class _NodeKeys:
     until: datetime | None = None
 
 
-def new_secret(prefix: str) -> str:
-    """A fresh credential of 256 random bits."""
-    return prefix + secrets.token_urlsafe(32)
-
-
-def digest(credential: str) -> str:
-    """What is stored of a credential: its SHA-256 in hex."""
-    return hashlib.sha256(credential.encode()).hexdigest()
-
-
 class Credentials:
     """Every credential the server accepts, in memory; `identify` is on the path of each request."""
 
@@ -93,15 +79,13 @@ class Credentials:
         self._signing = Signing(secret)
         self._clock = clock
         self._keys: dict[str, tuple[ApiKey, datetime | None]] = {}
-        self._tokens: dict[str, RegistrationToken] = {}
+        self.registration = Registration(clock, registration_tokens)
         self._nodes: dict[str, _NodeKeys] = {}
         self._cache: dict[str, Verified] = {}
         self._used: set[str] = set()
         earlier = list(former)
         for key in api_keys:
             self.know_key(key, [each for each in earlier if each.key_id == key.id])
-        for token in registration_tokens:
-            self.know_token(token)
 
     @classmethod
     def load(cls, data_dir: Path, clock: Clock) -> "Credentials":
@@ -119,7 +103,7 @@ class Credentials:
         Raises Unauthenticated, or RegistrationOff when no registration token is valid any more.
         """
         if registration_token is not None:
-            token = self.registration(registration_token)
+            token = self.registration.identify(registration_token)
             self._used.add(token.id)
             return Identity(Caller.REGISTRATION, key_id=token.id, name=f"registration {token.prefix}")
         if not api_key:
@@ -253,40 +237,6 @@ class Credentials:
         if until is not None and self._clock() >= until:
             raise Unauthenticated("the task token has expired: the task's time is over")
         return Identity(Caller.AGENT, task_id=task_id, attempt=attempt, name=f"task {task_id}"), until
-
-    # joining
-
-    @property
-    def registration_on(self) -> bool:
-        """Whether any registration token could let a node in."""
-        return any(self._valid(token) for token in self._tokens.values())
-
-    def know_token(self, token: RegistrationToken) -> None:
-        """Accept a registration token."""
-        self._tokens[token.hash] = token
-
-    def forget_token(self, token_id: str) -> None:
-        """Accept the registration token no more."""
-        for hashed in [hashed for hashed, token in self._tokens.items() if token.id == token_id]:
-            del self._tokens[hashed]
-
-    def registration(self, token: str) -> RegistrationToken:
-        """The registration token itself. Raises Unauthenticated, or RegistrationOff when none is valid."""
-        known = self._tokens.get(digest(token)) if len(token) <= MAX_CREDENTIAL and token.isascii() else None
-        if known is not None and self._valid(known):
-            return known
-        if not self.registration_on:
-            raise RegistrationOff("registration is off: make a registration token first")
-        reason = "is not known" if known is None else "has expired"
-        raise Unauthenticated(f"the registration token {reason}: ask the operator for one")
-
-    def registration_by_id(self, token_id: str | None) -> RegistrationToken | None:
-        """The valid registration token of that id (`Identity.key_id`), if there still is one."""
-        found = (token for token in self._tokens.values() if token.id == token_id and self._valid(token))
-        return next(found, None)
-
-    def _valid(self, token: RegistrationToken) -> bool:
-        return token.expires_at is None or self._clock() < parse(token.expires_at)
 
 
 def _identity(key: ApiKey) -> Identity:

@@ -13,8 +13,8 @@ from qb.domain.times import iso
 from qb.service import audit
 from qb.service.audit import Actor
 from qb.service.core import Core
-from qb.service.credentials import PREFIX_CHARS, REGISTRATION, digest, new_secret
 from qb.service.keys import in_days
+from qb.service.secrets import PREFIX_CHARS, REGISTRATION, digest, new_secret
 from qb.store import registration_tokens as store
 from qb.store.registration_tokens import RegistrationToken
 
@@ -42,7 +42,7 @@ class RegistrationTokens:
         )
         await self._note(actor, Action.TOKEN_CREATED, token)
         await self._core.keys.run(lambda db: store.add_token(db, token))
-        self._core.credentials.know_token(token)
+        self._core.credentials.registration.know(token)
         return shown(token) | {"token": secret}
 
     async def every(self) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class RegistrationTokens:
         found = [token for token in await self._core.keys.run(store.tokens) if token.id == token_id]
         if not found:
             raise NotFound(f"no registration token {token_id}")
-        self._core.credentials.forget_token(token_id)
+        self._core.credentials.registration.forget(token_id)
         await self._note(actor, Action.TOKEN_REMOVED, found[0])
         await self._core.keys.run(lambda db: store.remove(db, token_id))
         return shown(found[0])

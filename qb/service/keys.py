@@ -13,7 +13,7 @@ from qb.domain.times import after, iso
 from qb.service import audit
 from qb.service.audit import Actor
 from qb.service.core import Core
-from qb.service.credentials import ADMIN, PREFIX_CHARS, SCOPED, digest, new_secret
+from qb.service.secrets import ADMIN, PREFIX_CHARS, SCOPED, digest, new_secret
 from qb.store import keys as store
 from qb.store.keys import ApiKey
 

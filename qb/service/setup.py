@@ -9,7 +9,7 @@ from uuid import uuid4
 from qb.domain.errors import Conflict
 from qb.domain.times import iso
 from qb.service import datadir
-from qb.service.credentials import ADMIN, PREFIX_CHARS, REGISTRATION, digest, new_secret
+from qb.service.secrets import ADMIN, PREFIX_CHARS, REGISTRATION, digest, new_secret
 from qb.store.keys import ApiKey, add_key, open_keys
 from qb.store.migrations import migrate
 from qb.store.registration_tokens import RegistrationToken, add_token

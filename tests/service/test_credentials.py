@@ -10,7 +10,8 @@ from qb.contract.routes import Caller
 from qb.domain.errors import RegistrationOff, Unauthenticated
 from qb.domain.times import iso
 from qb.service import credentials as module
-from qb.service.credentials import Credentials, Identity, digest
+from qb.service.credentials import Credentials, Identity
+from qb.service.secrets import digest
 from qb.store.keys import ApiKey
 from qb.store.registration_tokens import RegistrationToken
 
@@ -133,12 +134,12 @@ def test_a_task_token_cannot_be_altered_or_made_elsewhere(known: Credentials, cl
 def test_a_registration_token_lets_join_until_it_expires(known: Credentials, clock: Turned) -> None:
     found = known.identify(None, "qbr_token")
     assert (found.caller, found.key_id) == (Caller.REGISTRATION, "t1")
-    assert known.registration_by_id("t1") == known.registration("qbr_token")
+    assert known.registration.by_id("t1") == known.registration.identify("qbr_token")
     with pytest.raises(Unauthenticated):
         known.identify(None, "qbr_other")
     clock.now += timedelta(hours=1)
-    assert not known.registration_on
-    assert known.registration_by_id("t1") is None
+    assert not known.registration.on
+    assert known.registration.by_id("t1") is None
     with pytest.raises(RegistrationOff):
         known.identify(None, "qbr_token")
 
