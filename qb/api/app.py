@@ -20,9 +20,12 @@ from qb.api.requests import Requests
 from qb.api.scheduling import Groups, Schedules, WhyResource
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
+from qb.push.ansible import AnsibleTransport
+from qb.push.ansible_play import dispatch_playbook
 from qb.push.dispatcher import Dispatcher
 from qb.push.http import HttpTransport
 from qb.push.policy import NodePolicy
+from qb.push.transports import Transports
 from qb.service.artifacts import Artifacts as ArtifactService
 from qb.service.audit import Audit
 from qb.service.blobs import Blobs
@@ -62,7 +65,8 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     registry, waiters = await load(core), Waiters()
     await publish_settings(core)
     fleet, dispatch = Fleet(core, registry, waiters), Dispatch(core, registry, waiters)
-    transport = HttpTransport(NodePolicy(loopback=core.settings.loopback_nodes), core.settings.node_ca_file)
+    http = HttpTransport(NodePolicy(loopback=core.settings.loopback_nodes), core.settings.node_ca_file)
+    transport = Transports(http, AnsibleTransport(core.settings.data_dir / "ansible", dispatch_playbook()))
     task_service = TaskService(core, waiters)
     blobs = Blobs(core.settings.blobs, core.settings.quotas)
     blobs.open()

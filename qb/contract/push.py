@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from qb.contract.nodes import Held
+from qb.contract.tasks import Assignment
 
 RUN_LIMIT = 4 << 20
 """Bytes of a POST /run at most: the longest prompt, a hundred files and a full environment fit well."""
@@ -42,6 +43,13 @@ class Started(BaseModel):
     status: str = "started"
     task_id: str | None = None
     pid: int | None = None
+
+
+class Handed(BaseModel):
+    """What Ansible places on a node for `remote_runner run-once`: an assignment, and the node's key to report with."""
+
+    api_key: str
+    assignment: Assignment
 
 
 class PushStatus(BaseModel):

@@ -8,6 +8,9 @@ from qb.contract.push import Activity, PushStatus
 PROBE_SECONDS = 30.0
 """How often an older push node is asked whether it is there; it never speaks by itself."""
 
+PING_SECONDS = 60.0
+"""How often Ansible looks whether a node is there that it brings tasks to."""
+
 WATCH_SECONDS = 5.0
 """How often it is asked for its status while it holds a task."""
 

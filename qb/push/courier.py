@@ -13,7 +13,7 @@ import structlog
 from qb.contract.nodes import Held
 from qb.contract.push import Activity, PushStatus
 from qb.contract.states import TaskStatus
-from qb.domain.pushing import PROBE_SECONDS, WATCH_SECONDS
+from qb.domain.pushing import PING_SECONDS, PROBE_SECONDS, WATCH_SECONDS
 from qb.push.deliveries import Deliveries
 from qb.push.transport import Outcome, PushNode, Transport
 from qb.service.core import Core
@@ -56,7 +56,7 @@ class Courier:
         """Do what there is to do now, then wait until something changes, a second at most when the clock may tell."""
         self._meet()
         node = self._node()
-        absent = self.member.offline and self.member.wire >= 2
+        absent = self.member.offline and self.member.wire >= 2 and self.member.variables is None
         if node is None or absent or not (self._may_try() or self._watched):
             await self._rest()
             return
@@ -84,6 +84,8 @@ class Courier:
         if before is None or assignment is None:
             self._back_off("it does not say that it is free")
             return
+        if node.by_ansible:  # it takes Ansible seconds, and nobody else shall have the task meanwhile
+            await self._deliveries.acknowledged(self.member, assignment["task_id"], assignment["attempt"])
         if node.old:
             await self._deliveries.about_to_send(assignment["task_id"], assignment["attempt"], before)
         await self._send(node, assignment)
@@ -171,10 +173,13 @@ class Courier:
                 self._back_off("it gives no status, or is full")
                 return False
             self._doubt = False
+            self.member.seen(self._core.clock())
+        if node.by_ansible:
+            return not self._due(PING_SECONDS) or await self._probe(node)
         return True
 
     async def _probe(self, node: PushNode) -> bool:
-        """GET /health: an older node never speaks by itself."""
+        """Whether it is there: an older node never speaks by itself, and one of Ansible's only with a task."""
         if not await self._transport.healthy(node):
             self._back_off("it does not answer")
             self._probed = None
@@ -198,6 +203,8 @@ class Courier:
         now = self._registry.members.get(self.member.traits.node_id)
         if now is not self.member or now.offline:
             return True
+        if self.member.variables is not None:
+            return self._due(PING_SECONDS, look=True)
         return self.member.wire < 2 and self._due(PROBE_SECONDS, look=True)
 
     def _meet(self) -> None:
@@ -245,4 +252,4 @@ class Courier:
         key = self._core.credentials.current_key(member.traits.node_id)
         if member.endpoint is None or key is None:
             return None
-        return PushNode(member.traits.node_id, member.traits.name, member.endpoint, key, member.wire)
+        return PushNode(member.traits.node_id, member.traits.name, member.endpoint, key, member.wire, member.variables)

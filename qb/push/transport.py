@@ -17,6 +17,13 @@ class PushNode:
     endpoint: str
     key: str
     wire: int
+    variables: Mapping[str, str | int | bool] | None = None
+    """Ansible's, for a node that it brings tasks to; None for others."""
+
+    @property
+    def by_ansible(self) -> bool:
+        """Whether Ansible brings its tasks: it speaks by itself only while it runs one."""
+        return self.variables is not None
 
     @property
     def old(self) -> bool:

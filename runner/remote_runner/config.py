@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_runner.choices import PullPolicy, RootFs, WorkspaceMode
-from remote_runner.options import DEFAULT_IMAGE, OPTIONS, PREFIX, PUSH, Option, existing_file
+from remote_runner.options import DEFAULT_IMAGE, OPTIONS, PREFIX, PUSH, Option, existing_file, path
 
 EXAMPLE = """\
 example:
@@ -23,6 +23,7 @@ A flag counts before the variable, the variable before the file.
 MODES = {
     "pull": "ask the orchestrator for tasks",
     "push": "let the orchestrator bring tasks",
+    "run-once": "run the one assignment that a file holds, then end",
     "status": "tell what the runner of this state directory does",
     "doctor": "check what a runner needs here, and say the mend",
 }
@@ -38,6 +39,7 @@ class Config:
     victoria_home: Path
     mode: str = "pull"
     once: bool = False
+    assignment: Path | None = None
     registration_token: str | None = None
     api_key: str | None = None
     poll_interval: float = 30.0
@@ -92,7 +94,9 @@ def read(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config
     given = vars(_parser().parse_args(argv))
     config = given.pop("config") or environ.get(PREFIX + "CONFIG")
     file = _file(Path(config).expanduser()) if config else {}
-    values: dict[str, Any] = {"mode": given["mode"], "once": given.get("once", False), "json": given.get("json", False)}
+    values: dict[str, Any] = {"mode": given["mode"], "json": given.get("json", False)}
+    values["once"] = given.get("once", False) or given["mode"] == "run-once"
+    values["assignment"] = given.get("assignment")
     for option in OPTIONS:
         values[option.name] = _value(option, given[option.name], environ, file)
     values["tags"] = dict(values["tags"])
@@ -166,11 +170,13 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument("--config", metavar="F", help="a TOML file of options")
         if mode in ("pull", "push"):
             parser.add_argument("--once", action="store_true", help="see one task through, then end")
+        elif mode == "run-once":
+            parser.add_argument("--assignment", metavar="F", type=path, required=True, help="the file; it is removed")
         else:
             parser.add_argument("--json", action="store_true", help="print one JSON object")
         groups: dict[str, Any] = {}
         for option in OPTIONS:
-            if mode == "pull" and option.group == PUSH:
+            if mode in ("pull", "run-once") and option.group == PUSH:
                 parser.set_defaults(**{option.name: None})
                 continue
             group = groups.setdefault(option.group, parser.add_argument_group(option.group))

@@ -60,7 +60,7 @@ class Membership:
             hostname=platform.node() or config.name,
             os_type=platform.system().lower(),
             name=config.name,
-            mode=NodeMode(config.mode),
+            mode=NodeMode.PULL if config.mode == NodeMode.PULL else NodeMode.PUSH,
             api_endpoint=config.advertise_url if config.mode == NodeMode.PUSH else None,
             capabilities=list(config.capabilities) or None,
             tags=dict(config.tags) or None,

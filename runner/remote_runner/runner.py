@@ -7,10 +7,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from qb.client import ClientError
+from qb.contract.push import Handed
 from remote_runner import logs
 from remote_runner.config import Config, ConfigError, parse, read
 from remote_runner.engine import Engine
@@ -21,6 +23,7 @@ from remote_runner.images import Images
 from remote_runner.intake import Intake
 from remote_runner.journal import Journal
 from remote_runner.membership import JoinRefused, Membership, boot_id, open_client
+from remote_runner.once import hand_over, read_handed
 from remote_runner.podman_api import EngineError, EngineUnavailable, PodmanApi
 from remote_runner.podman_service import PodmanService, users_socket
 from remote_runner.pull import poll
@@ -82,6 +85,9 @@ def _again(argv: Sequence[str]) -> None:
 def _run(
     config: Config, state: StateDir, signals: Signals, owned: contextlib.ExitStack, readable: Callable[[], bool]
 ) -> None:
+    handed = read_handed(config.assignment) if config.assignment else None
+    if handed is not None:
+        config = replace(config, api_key=handed.api_key)
     known = state.identity(config.orchestrator_url)
     if not (config.registration_token or config.api_key or known):
         raise CannotStart("this node has no key yet: give --registration-token or --api-key")
@@ -123,7 +129,7 @@ def _run(
     intake = Intake(journal, executor, boot, once=config.once)
     owned.callback(stop.set)
     service = Service(tools, executor, intake, reporter, signals, Notifier())
-    transport = _transport(tools, intake, owned)
+    transport = _transport(tools, intake, owned, handed)
     # Containers don't wait for the orchestrator: what was left is taken up before this node has joined.
     executor.recover()
     if service.join():
@@ -134,8 +140,11 @@ def _run(
         service.run(readable)
 
 
-def _transport(tools: Tools, intake: Intake, owned: contextlib.ExitStack) -> Callable[[], None]:
+def _transport(tools: Tools, intake: Intake, owned: contextlib.ExitStack, handed: Handed | None) -> Callable[[], None]:
     """What brings assignments: asking for them, or an open door."""
+    if tools.config.assignment:
+        path = tools.config.assignment
+        return lambda: hand_over(handed, path, tools, intake)
     if tools.config.mode != "push":
         return lambda: poll(tools, intake)
     # a pull runner shall not carry the weight of a web server
