@@ -50,7 +50,7 @@ class Order:
 
 @dataclass(slots=True)
 class Heard:
-    """What came of an order: its runner may have been started (`begun`), or has been (`done`), or why not (`failed`)."""
+    """What came of it: its runner may have been started (`begun`), or has been (`done`), or why not (`failed`)."""
 
     reached: bool = False
     begun: bool = False
