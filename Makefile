@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv podman demo up test test-crash test-quick test-hosts lint docs bench lock clean
+.PHONY: help venv podman browser demo up test test-crash test-quick test-hosts lint docs bench lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -25,14 +25,17 @@ demo: venv ## Run a real task in a container, from nothing to its report
 up: venv ## Start control plane, dashboard and a runner; Ctrl-C stops them
 	@$(BIN)/qb up
 
-test: podman lint ## The whole test suite, real podman included
+browser: ## Have a chromium for the browser tests
+	@bash .ci/browser
+
+test: podman browser lint ## The whole test suite, real podman included
 	@bash .ci/tests
 
 test-crash: podman ## Kill the runner at every step, and at random, with real podman
 	@$(BIN)/pytest -q -n 8 --dist worksteal -m crash tests/crash
 
-test-quick: venv ## The tests that need no podman
-	@QB_TEST_NO_PODMAN=1 $(BIN)/pytest -q -n 2 -m "not crash"
+test-quick: venv ## The tests that need no podman and no browser
+	@QB_TEST_NO_PODMAN=1 QB_TEST_NO_BROWSER=1 $(BIN)/pytest -q -n 2 -m "not crash"
 
 test-hosts: podman ## Provision machines with systemd and sshd, made from nothing; needs root
 	@$(BIN)/ansible-lint --offline --nocolor -q

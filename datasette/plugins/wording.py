@@ -69,6 +69,12 @@ def percent(rate: tuple[int, int]) -> str:
     return f"{round(100 * rate[0] / rate[1])} %" if rate[1] else ""
 
 
+def entries(text: str) -> list[str]:
+    """A JSON list as texts."""
+    value = _json(text)
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
 def pairs(tags: str) -> list[str]:
     """The node's tags, JSON in the database, as ``key=value``."""
     value = _json(tags)
@@ -105,7 +111,7 @@ def detail(text: str | None) -> list[tuple[str, str]]:
 @hookimpl
 def prepare_jinja2_environment(env: Environment) -> None:
     """Make the filters known to the templates."""
-    for each in (plain, line, ago, lasted, clock, size, pairs, target, parts, detail, percent):
+    for each in (plain, line, ago, lasted, clock, size, pairs, target, parts, detail, percent, entries):
         env.filters[each.__name__] = each
 
 

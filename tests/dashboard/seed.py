@@ -151,10 +151,25 @@ def _returned(s: Seeder, task_id: str) -> None:
 def _running(s: Seeder, berlin: str, cloud: str, prompt: str) -> dict[str, str]:
     first = s.task("Compare the two contracts in the attached folder", age=260, title="Contract comparison")
     s.start(first, berlin, ago=250, progress=65, message="Clause 14 of 22: payment terms differ")
+    _dialogue(s, first)
     hostile = s.task(prompt, age=130)
     s.start(hostile, cloud, ago=120, progress=10, message=prompt)
     s.event(hostile, 60, "agent_running", "agent", status="running", progress=10, message=prompt, seq=1)
     return {"running": first, "hostile": hostile}
+
+
+def _dialogue(s: Seeder, task_id: str) -> None:
+    """The agent asked twice, was answered once, and logged a figure."""
+    asked = "INSERT INTO task_questions VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)"
+    texts = ("Clause 9 is missing in one of them: go on?", f"Which of them is the older one? {HOSTILE}")
+    answered = ("Go on, and say so in the report", s.at(150), "admin")
+    options = json.dumps(["go on", "stop"])
+    s.db.execute(asked, (s.new_id(), task_id, "k1", texts[0], options, s.at(200), s.at(-400), *answered))
+    s.db.execute(asked, (s.new_id(), task_id, "k2", texts[1], "[]", s.at(30), s.at(-570), None, None, None))
+    for seq, value in enumerate((3, 9, 14)):
+        s.db.execute(
+            "INSERT INTO task_metrics VALUES (?, 'clauses', 1, ?, ?, ?)", (task_id, seq, value, s.at(90 - seq))
+        )
 
 
 def _waiting(s: Seeder) -> dict[str, str]:

@@ -177,6 +177,15 @@ def test_a_task_page_tells_the_whole_story(dashboard: Any) -> None:
         assert word in page.text, word
 
 
+def test_a_task_page_shows_what_the_agent_asked_and_logged(dashboard: Any) -> None:
+    page = dashboard.page(f"/task/{dashboard.tasks['running']}")
+    wanted = ("Clause 9 is missing", "Go on, and say so", "waits for an answer", "qb task answer", "clauses", "3 times")
+    for word in wanted:
+        assert word in page.text, word
+    assert "&lt;script&gt;" in page.text
+    assert not ELEMENTS_OF_OURS.search(page.text)
+
+
 def test_an_unknown_task_is_not_found(dashboard: Any) -> None:
     assert dashboard.page("/task/00000000-0000-4000-8000-000000000000").status_code == 404
 

@@ -8,6 +8,7 @@ from qb.contract.states import TaskStatus
 from qb.dashboard.pages.picture import phases
 from qb.dashboard.pages.reading import Read, Row, Rows
 from qb.dashboard.pages.waiting import explain
+from qb.domain.times import iso
 
 EVENTS_SHOWN = 300
 OUTPUT_LINES = 400
@@ -16,6 +17,8 @@ MESSAGES_SHOWN = 60
 MESSAGE_CHARS = 64_000
 """Read of each transcript message; the page cuts its parts shorter still."""
 RELATIVES_SHOWN = 20
+DIALOGUE_SHOWN = 50
+"""Questions, and figures, at most."""
 
 _TASK = """
 SELECT t.*, s.prompt, s.image, s.env, s.on_failure, s.scheduled_for, p.target, n.name AS node, g.title AS group_title,
@@ -36,6 +39,18 @@ SELECT * FROM (
 _EVENT_COUNT = "SELECT count(*) AS events FROM task_events WHERE task_id = :task"
 _LOG = "SELECT id, last_seq, dropped FROM output_logs WHERE task_id = :task AND attempt = :attempt"
 _OUTPUT = "SELECT text FROM output_lines WHERE id > :first AND id < :past ORDER BY id DESC LIMIT :limit"
+_QUESTIONS = """
+SELECT id, attempt, question, options, asked_at, expires_at, answer, answered_at, answered_by,
+    answer IS NULL AND expires_at > :now AS open
+FROM task_questions WHERE task_id = :task ORDER BY asked_at, id LIMIT :limit
+"""
+# Each figure as it was last logged, and how it went.
+_METRICS = """
+SELECT name, count(*) AS points, min(value) AS least, max(value) AS most, max(at) AS at,
+    (SELECT value FROM task_metrics l WHERE l.task_id = m.task_id AND l.attempt = m.attempt AND l.name = m.name
+        ORDER BY seq DESC LIMIT 1) AS latest
+FROM task_metrics m WHERE task_id = :task AND attempt = :attempt GROUP BY name ORDER BY name LIMIT :limit
+"""
 _FILES = "SELECT name, size FROM task_files WHERE task_id = :task ORDER BY position"
 _ARTIFACTS = "SELECT name, size, checksum, created_at FROM artifacts WHERE task_id = :task ORDER BY name"
 _SESSIONS = """
@@ -60,6 +75,12 @@ SELECT relation, id, status, title FROM (
     WHERE t.id = :task
     UNION ALL
     SELECT 'was retried as', o.id, o.status, o.title, o.seq FROM tasks o WHERE o.retry_of = :task
+    UNION ALL
+    SELECT 'was asked for by', o.id, o.status, o.title, o.seq FROM tasks t JOIN tasks o ON o.id = t.parent_task_id
+    WHERE t.id = :task
+    UNION ALL
+    SELECT 'asked for', o.id, o.status, o.title, o.seq FROM tasks t JOIN tasks o ON o.root_task_id = t.root_task_id
+    WHERE t.id = :task AND o.parent_task_id = :task
     UNION ALL
     SELECT 'is a run of', o.id, o.status, o.title, o.seq FROM tasks t JOIN tasks o ON o.id = t.schedule_id
     WHERE t.id = :task AND t.schedule_id <> t.id
@@ -92,6 +113,8 @@ async def task(read: Read, task_id: str, now: datetime) -> dict[str, Any] | None
         "bars": bars,
         "marks": marks,
         **await _output(read, row),
+        "questions": await read(_QUESTIONS, task=task_id, now=iso(now), limit=DIALOGUE_SHOWN),
+        "metrics": await read(_METRICS, task=task_id, attempt=row["attempt"], limit=DIALOGUE_SHOWN),
         "files": await read(_FILES, task=task_id),
         "artifacts": await read(_ARTIFACTS, task=task_id),
         "sessions": await read(_SESSIONS, task=task_id),

@@ -1,0 +1,112 @@
+"""Every page, of a large fleet and of none, on a desk and on a phone, by day and by night."""
+
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from qb.store.database import connect
+from tests.browser.conftest import SCREENSHOTS, visit
+from tests.dashboard.conftest import Dashboard
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+GRAVE = ("serious", "critical")
+CHARTS = 7
+
+PLAIN = {
+    "fleet": "/", "tasks": "/tasks", "audit": "/audit", "trends": "/-/dashboards/trends?hours=24", "data": "/qb",
+    "failed": "/tasks?status=error", "query": "/qb/failures_by_reason?days=", "table": "/qb/nodes",
+    "sql": "/qb?sql=select+name,+status+from+nodes+order+by+name",
+}  # fmt: skip
+OF_A_TASK = {"task": "done", "hostile": "hostile", "waiting": "stuck", "dialogue": "running"}
+OF_ROWS = {
+    "schedule": ("task", "SELECT task_id FROM schedules"),
+    "node": ("node", "SELECT id FROM nodes WHERE name = 'edge-graz-6'"),
+    "old_node": ("node", "SELECT id FROM nodes WHERE name = 'legacy-box'"),
+}
+LOOKS = [("desktop", "light"), ("phone", "dark")]
+EMPTY_LOOKS = [("desktop", "dark"), ("phone", "light")]
+
+
+def _path(name: str, dashboard: Dashboard, tasks: dict[str, str]) -> str:
+    if name in PLAIN:
+        return PLAIN[name]
+    if name in OF_A_TASK:
+        return f"/task/{tasks[OF_A_TASK[name]]}"
+    db = connect(dashboard.data_dir / "qb.db")
+    try:
+        kind, sql = OF_ROWS[name]
+        return f"/{kind}/{db.execute(sql).fetchone()[0]}"
+    finally:
+        db.close()
+
+
+def _look(page: Page, name: str) -> None:
+    """Take the page's picture and check what must hold of every page."""
+    if name.startswith("trends"):
+        page.wait_for_selector(f"body[data-drawn='{CHARTS}']")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), "the page scrolls sideways"
+    assert page.evaluate("document.querySelectorAll('img, iframe, object, embed').length") == 0
+    page.evaluate(AXE)
+    found: list[dict[str, Any]] = page.evaluate("axe.run()")["violations"]
+    told = [
+        f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in GRAVE
+    ]
+    assert told == []
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *OF_A_TASK, *OF_ROWS])
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_a_page_of_a_large_fleet_is_sound(
+    browser: Browser, fleet: tuple[Dashboard, dict[str, str]], name: str, size: str, scheme: str
+) -> None:
+    dashboard, tasks = fleet
+    with visit(browser, dashboard, size=size, scheme=scheme) as page:
+        answer = page.goto(dashboard.url + _path(name, dashboard, tasks))
+        assert answer is not None
+        assert answer.status == 200
+        _look(page, f"{name}-{size}-{scheme}")
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize(("size", "scheme"), EMPTY_LOOKS)
+def test_a_page_of_no_fleet_is_sound(browser: Browser, nothing: Dashboard, name: str, size: str, scheme: str) -> None:
+    with visit(browser, nothing, size=size, scheme=scheme) as page:
+        answer = page.goto(nothing.url + PLAIN[name])
+        assert answer is not None
+        assert answer.status == 200
+        _look(page, f"{name}-empty-{size}-{scheme}")
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [("/", "remote_runner"), ("/tasks", "qb task create"), ("/audit", "qb token")]
+)
+def test_where_there_is_nothing_the_page_says_what_to_do(
+    browser: Browser, nothing: Dashboard, path: str, command: str
+) -> None:
+    with visit(browser, nothing) as page:
+        page.goto(nothing.url + path)
+        assert command in page.locator(".empty").inner_text()
+
+
+def test_the_keyboard_reaches_the_content_and_every_page(browser: Browser, nothing: Dashboard) -> None:
+    with visit(browser, nothing) as page:
+        page.goto(nothing.url)
+        reached = []
+        for _ in range(7):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.textContent"))
+        assert reached == ["Skip to the content", "All-Time Quarterback", "Fleet", "Tasks", "Trends", "Audit", "Data"]
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/qb")
+
+
+def test_sign_in_is_sound(browser: Browser, nothing: Dashboard) -> None:
+    with visit(browser, nothing, size="phone") as page:
+        page.context.clear_cookies()
+        page.goto(nothing.url)
+        assert "Sign in" in page.title()
+        _look(page, "sign-in-phone-light")
