@@ -19,6 +19,7 @@
       labelColor: colour("--quiet"), titleColor: colour("--quiet"), gridColor: colour("--rule"),
       domainColor: colour("--rule"), tickColor: colour("--rule"), titleFontWeight: 400, labelFontSize: 11,
     },
+    axisX: { grid: false },
     legend: { labelColor: colour("--ink"), titleColor: colour("--quiet"), orient: "top", title: null, labelFontSize: 12 },
     range: {
       category: ["--busy", "--warn", "--good", "--bad", "--violet", "--teal", "--quiet"].map(colour),
