@@ -68,15 +68,19 @@ async def _worker(server: Server, index: int, count: int) -> None:
 
 
 def idle_runner(say: Say) -> list[Figure]:
-    """A real runner that long-polls a real server; podman's own service beside it is not counted."""
+    """A real runner that waits for tasks of a real server; podman's own service beside it is not counted."""
+    return [figure for mode in (NodeMode.PULL, NodeMode.PUSH) for figure in _idle(mode, say)]
+
+
+def _idle(mode: NodeMode, say: Say) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="qb-bench-") as folder:
-        server = new_server(Path(folder) / "qb")
+        server = new_server(Path(folder) / "qb", "--loopback-nodes")
         server.start()
         try:
             with (Path(folder) / "runner.log").open("wb") as log:
-                runner = start_runner(server, Path(folder), "localhost/none:latest", log.fileno())
+                runner = start_runner(server, Path(folder), "localhost/none:latest", log.fileno(), mode=mode)
             try:
-                return _watch(runner.pid, say)
+                return _watch(runner.pid, mode, say)
             finally:
                 runner.terminate()
                 runner.wait(30)
@@ -109,15 +113,15 @@ def start_runner(
     return runner
 
 
-def _watch(pid: int, say: Say) -> list[Figure]:
+def _watch(pid: int, mode: NodeMode, say: Say) -> list[Figure]:
     time.sleep(SETTLE)
     used = cpu_seconds(pid)
     time.sleep(WINDOW)
     percent = (cpu_seconds(pid) - used) / WINDOW * 100
     size = pss_kib(pid) / 1024
     everything = sum(map(pss_kib, family(pid))) / 1024
-    say(f"{size:.1f} MiB, {percent:.2f}% of a core; with what it started {everything:.1f} MiB")
+    say(f"{mode}: {size:.1f} MiB, {percent:.2f}% of a core; with what it started {everything:.1f} MiB")
     return [
-        Figure("idle runner: memory", size, "MiB", size, RUNNER_MIB, " MiB"),
-        Figure("idle runner: share of a core", percent, "%", percent, RUNNER_PERCENT, " %"),
+        Figure(f"idle {mode} runner: memory", size, "MiB", size, RUNNER_MIB, " MiB"),
+        Figure(f"idle {mode} runner: share of a core", percent, "%", percent, RUNNER_PERCENT, " %"),
     ]

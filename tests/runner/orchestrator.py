@@ -20,7 +20,7 @@ from qb.contract.nodes import Heartbeat, Register
 from qb.contract.tasks import OutputBatch, StatusReport
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30, what: str = "it") -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 120, what: str = "it") -> Any:
     """The first true value of `condition`; fails when there is none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -67,7 +67,7 @@ class Orchestrator:
     def verdicts(self, task_id: str) -> list[StatusReport]:
         return [each for each in self.reports if each.task_id == task_id and each.status.terminal]
 
-    def verdict(self, task_id: str, seconds: float = 30) -> StatusReport:
+    def verdict(self, task_id: str, seconds: float = 120) -> StatusReport:
         wait_until(lambda: self.verdicts(task_id), seconds, f"a verdict on {task_id}")
         return self.verdicts(task_id)[0]
 

@@ -41,7 +41,7 @@ class Runner:
                 stderr=log,
             )
 
-    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 20) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
         assert self.process
         self.process.send_signal(how)
         return self.process.wait(seconds)
