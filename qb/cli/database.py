@@ -52,7 +52,7 @@ def backup(
 
         made = run(data_dir, target, now=datetime.now(UTC))
     data = {"backup": str(made.place), "blobs": made.blobs, "bytes": made.size}
-    _answer(data, [f"{made.place}: {made.blobs} blobs, {made.size} bytes"], output)
+    _answer(data, [f"{made.place}: files: {made.blobs}, bytes: {made.size}"], output)
 
 
 @app.command(
@@ -118,7 +118,7 @@ def check(data_dir: DataDir, output: Output = Format.TABLE) -> None:
     data = {"tasks": found.tasks, "blobs": found.blobs, "problems": found.problems, "notes": found.notes}
     lines = [*found.problems, *(f"note: {note}" for note in found.notes)]
     if not found.problems:
-        lines.append(f"{data_dir}: sound, {found.tasks} tasks, {found.blobs} blobs")
+        lines.append(f"{data_dir}: sound, {found.tasks} tasks, files: {found.blobs}")
     _answer(data, lines, output)
     if found.problems:
         count = len(found.problems)

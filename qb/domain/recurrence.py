@@ -35,7 +35,8 @@ class Recurrence:
         try:
             first = found.after(datetime(2026, 1, 1, tzinfo=UTC))
         except CronSimError as error:
-            raise ValueError(f"no cron expression: {str(error)[:1].lower()}{str(error)[1:]}") from error
+            why = f"{str(error)[:1].lower()}{str(error)[1:]}"
+            raise ValueError(f"no cron expression: {why}; write five fields, such as 0 9 * * 1-5") from error
         if first is None:
             raise ValueError("this time never comes")
         return found
