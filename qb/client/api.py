@@ -213,7 +213,7 @@ class QbClient(SchedulingCalls):
 
     def nodes(self) -> list[Node]:
         """Every registered node."""
-        return self._wire.pages(Node, "list_nodes")
+        return self._wire.pages(Node, "list_nodes", params={"limit": str(MOST)})
 
     def node(self, node_id: str) -> Node:
         """One node."""
