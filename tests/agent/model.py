@@ -5,12 +5,15 @@ between requests, so that any number of agents may speak to it at once.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from qb.api.server import IP_FREEBIND
 
 NAME = "scripted"
 MOST_HELD = 300.0
@@ -166,12 +169,21 @@ def _handler(model: Model) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    """Listens at podman's bridge address, which is only there while a container runs."""
+
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
+        super().server_bind()
+
+
 @contextmanager
 def serving(address: str) -> Iterator[Model]:
     """A model that listens at `address`, on a free port."""
     model = Model()
-    server = ThreadingHTTPServer((address, 0), _handler(model))
-    server.daemon_threads = True
+    server = _Server((address, 0), _handler(model))
     model.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
