@@ -84,8 +84,8 @@ ROUTES: tuple[Route, ...] = (
         gives=Media.BYTES,
         also=codes(206, 304, 416),
     ),
-    Route("report_status", "POST", "/status", WORKERS, StatusReport, Task),
-    Route("report_session", "POST", "/logs", WORKERS, SessionUpload, StoredSession),
+    Route("report_status", "POST", "/status", WORKERS, StatusReport, Task, also=codes(404)),
+    Route("report_session", "POST", "/logs", WORKERS, SessionUpload, StoredSession, also=codes(404)),
     Route("report_output", "POST", "/tasks/{task_id}/output", NODE, OutputBatch, OutputAccepted),
     Route(
         "put_artifact",
