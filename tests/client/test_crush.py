@@ -114,4 +114,4 @@ def test_an_older_schema_reads_as_null(db: sqlite3.Connection) -> None:
 def test_views_are_not_taken_for_tables(db: sqlite3.Connection) -> None:
     db.executescript("DROP TABLE messages; CREATE VIEW messages AS SELECT 1")
     with pytest.raises(NotCrush):
-        sessions_since(db, BEGAN)
+        list(sessions_since(db, BEGAN))
