@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reporter is not None:
             reporter.write_line(f"{NO_BROWSER}=1: {len(ours)} tests that need a browser are left out", yellow=True)
     for item in ours:
-        item.add_marker(pytest.mark.xdist_group("browser"))
+        item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")
