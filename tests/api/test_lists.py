@@ -92,8 +92,8 @@ async def test_a_tag_says_whether_a_task_is_as_it_was(running: Running) -> None:
 
 
 @pytest.fixture
-def client(shared_server: Server) -> Iterator[QbClient]:
-    with shared_server.client() as connected:
+def client(server: Server) -> Iterator[QbClient]:
+    with server.client() as connected:
         yield connected
 
 
