@@ -81,7 +81,9 @@ def test_an_environment_comes_from_ones_own_variables_or_a_file(
     monkeypatch.setenv("CLI_SECRET", "hush")
     file = tmp_path / "env"
     file.write_text("# for the agent\n\nMODE=fast=er\n")
-    (task,) = made(admin, "task", "create", "work", "--env", "CLI_SECRET", "--env-file", str(file))
+    (task,) = made(
+        admin, "task", "create", "work", "--to", "nobody-here", "--env", "CLI_SECRET", "--env-file", str(file)
+    )
     assert task["env_names"] == ["CLI_SECRET", "MODE"]
     refused = admin("task", "create", "work", "--env", "CLI_SECRET=hush")
     assert refused.code == 2
