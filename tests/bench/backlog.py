@@ -69,7 +69,7 @@ def _claim_us(database: Path, node_id: str, tasks: int) -> float:
 
 
 def _claim(db: sqlite3.Connection, node_id: str, now: str) -> sqlite3.Row | None:
-    return claims.claim(db, node_id=node_id, node_name="bench", now=now, lease=now, counts_start=False)
+    return claims.claim(db, node_id=node_id, node_name="bench", now=now, lease=now, counts_start=False, floor=0)
 
 
 def _timed(work: Callable[[], sqlite3.Row | None]) -> tuple[float, sqlite3.Row | None]:

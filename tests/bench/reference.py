@@ -18,7 +18,7 @@ BARE_CLAIM = claims._CLAIM.partition("RETURNING")[0] + "RETURNING id, attempt"
 def claim(db: sqlite3.Connection, node_id: str) -> None:
     """UPDATE ... RETURNING, and the rows in attempts and task_events."""
     now = iso(utc_now())
-    values = {"node_id": node_id, "now": now, "lease": now, "counts_start": False}
+    values = {"node_id": node_id, "now": now, "lease": now, "counts_start": False, "floor": 0}
     row = db.execute(BARE_CLAIM, values).fetchall()[0]
     db.execute(claims._ATTEMPT, (row["id"], row["attempt"], node_id, "bench", now))
     event = (row["id"], row["attempt"], now, "claimed", "orchestrator", node_id, "assigned", None, None, None, 1, None)
