@@ -132,7 +132,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running control plane that many tests use: they make their own tasks, for their own nodes alone, and leave it running."""
+    """A running control plane that many tests use: each makes tasks for its own nodes alone, and leaves it running."""
     shared = new_server(tmp_path_factory.mktemp("shared") / "qb")
     shared.start()
     try:

@@ -138,14 +138,16 @@ class Fleet:
         member.written(now)
         learnt = legacy.heard_heartbeat(member, body, now) if member.wire < 2 else {}
         reply, ripples = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, learnt, now))
-        ripples.tell(self._core.hub, self._waiters)
+        if ripples is not None:
+            ripples.tell(self._core.hub, self._waiters)
         return reply
 
     def _heartbeat(
         self, db: sqlite3.Connection, member: Member, body: Heartbeat, learnt: dict[str, Any], now: datetime
-    ) -> tuple[dict[str, Any], Ripples]:
+    ) -> tuple[dict[str, Any], Ripples | None]:
         node_id = member.traits.node_id
-        legacy.remember(db, member, learnt)
+        if learnt:
+            legacy.remember(db, member, learnt)
         told = body.running or []
         current = body.current_task_id or (told[0].task_id if told else None)
         row = nodes.heartbeat(
@@ -170,8 +172,8 @@ class Fleet:
         reply["lease_seconds"] = int(member.lease)
         if member.wire < 2:
             return reply, legacy.heartbeat(db, member, holds, body, now)
-        reply["cancel"] = _renewed(db, member, holds, body, now)
-        return reply, Ripples(changed=adopted)
+        reply["cancel"] = _renewed(db, member, holds, body, now) if told else []
+        return reply, Ripples(changed=adopted) if adopted else None
 
     async def page(self, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Nodes by name, those after the name `after`, in the shape of Node."""

@@ -58,7 +58,8 @@ class Scheduler:
         if silent:
             await self._core.writer.run(lambda db: nodes.offline(db, [m.traits.node_id for m in silent]))
             log.info("nodes fell silent", nodes=[member.traits.name for member in silent])
-        await self._note_presence([member for member in self._registry.members.values() if member.to_write(now)])
+        members = self._registry.members.values()
+        await self._note_presence([each for each in members if each.dirty and each.to_write(now)])
         if await self._core.readers.run(lambda db: _anything(db, now)):
             ripples = await self._core.writer.run(lambda db: _settle(db, now))
             ripples.tell(self._core.hub, self._waiters)

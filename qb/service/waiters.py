@@ -88,7 +88,9 @@ class Waiters:
 
     def wake_all(self, targets: list[Target]) -> None:
         """Wake every node that may run a task for any of `targets`: one woken before may have gone."""
-        self.news += bool(targets)
+        if not targets:
+            return
+        self.news += 1
         for waiter in self._by_node.values():
             if any(matches(target, waiter.traits) for target in targets):
                 waiter.wake()

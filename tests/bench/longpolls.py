@@ -22,6 +22,9 @@ SUBMITTED = 300
 WINDOW = 25.0
 """Seconds over which idleness is measured: every node polls anew once."""
 
+SETTLE = 3.0
+"""Seconds for the server to take in the polls that were just sent: joining all at once is not what is measured."""
+
 PATIENCE = 60.0
 P50_MS, P99_MS, CORE_PERCENT, MEMORY_MIB = 5.0, 20.0, 25.0, 250.0
 
@@ -100,6 +103,7 @@ async def _measure(server: Server, node_ids: list[str], say: Say) -> tuple[list[
             polls += [group.create_task(fleet.poll(key)) for key in keys[len(polls) : count]]
             async with fleet.news, asyncio.timeout(PATIENCE):
                 await fleet.news.wait_for(lambda count=count: fleet.waiting >= count)
+            await asyncio.sleep(SETTLE)
             took = [await fleet.submit(admin, node_ids[chosen.randrange(count)]) for _ in range(SUBMITTED)]
             points.append(Point(count, median(took), quantiles(took, n=100)[98], pss_kib(worker) / 1024))
             say(str(points[-1]))
