@@ -38,6 +38,7 @@ from qb.service.files import Files
 from qb.service.fleet import Fleet, load
 from qb.service.gate import Gate
 from qb.service.groups import Groups as GroupService
+from qb.service.heartbeats import Heartbeats as HeartbeatService
 from qb.service.housekeeping import Housekeeping
 from qb.service.joining import RegistrationTokens
 from qb.service.keys import Keys as KeyService
@@ -87,7 +88,7 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     webhook = Webhooks(hooks)
     served: dict[str, Responder] = {
         "register": Registration(core, fleet).on_post,
-        "heartbeat": Heartbeats(fleet).on_post,
+        "heartbeat": Heartbeats(HeartbeatService(core, registry, waiters)).on_post,
         "poll": Polling(dispatch).on_get,
         "report_status": StatusReports(Reports(core, registry, waiters)).on_post,
         "download_file": Downloads(files).on_get,
@@ -160,6 +161,7 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     async def end_polls() -> None:
         await core.stopping.wait()
         waiters.end_all()
+        core.hub.publish_all()
 
     deliveries, chronicle = Deliveries(core, hooks).run, (await Chronicle.open(core)).run
     housekeeping = Housekeeping(core, audit)

@@ -15,6 +15,7 @@ from qb.domain.etags import node_tag
 from qb.service.core import Core
 from qb.service.dispatch import Dispatch, parse_held
 from qb.service.fleet import Fleet
+from qb.service.heartbeats import Heartbeats as HeartbeatService
 from qb.service.node_admin import NodeAdmin
 
 
@@ -38,13 +39,13 @@ class Registration:
 class Heartbeats:
     """POST /nodes/heartbeat"""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, heartbeats: HeartbeatService) -> None:
+        self._heartbeats = heartbeats
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """The node is who its key says."""
         body = await read_model(req, Heartbeat)
-        reply(resp, await self._fleet.heartbeat(req.context.identity.node_id, body))
+        reply(resp, await self._heartbeats.take(req.context.identity.node_id, body))
 
 
 class Line:

@@ -93,7 +93,7 @@ class QbClient(SchedulingCalls):
 
     def heartbeat(self, body: Heartbeat) -> HeartbeatReply:
         """Say what this node does; the reply says what to cancel and whether to drain."""
-        return self._wire.model(HeartbeatReply, "heartbeat", body=body, timeout=10)
+        return self._wire.model(HeartbeatReply, "heartbeat", body=body, timeout=10 + (body.wait or 0))
 
     def poll(self, *, wait: float = 0, held: str = "") -> Assignment | None:
         """Ask for a task, for at most `wait` seconds; `held` lists attempts as ``ID:ATTEMPT,...``.

@@ -88,7 +88,11 @@ class Held(BaseModel):
 
 
 class Heartbeat(BaseModel):
-    """Body of POST /nodes/heartbeat. The node is who the key says; `node_id` is ignored."""
+    """Body of POST /nodes/heartbeat. The node is who the key says; `node_id` is ignored.
+
+    `wait` (wire 2): the heartbeat counts at once, and its answer may come so many seconds later, or as soon as it says
+    something that the last one did not.
+    """
 
     node_id: Text | None = None
     status: NodeStatus = NodeStatus.IDLE
@@ -96,6 +100,7 @@ class Heartbeat(BaseModel):
     running: list[Held] | None = Field(default=None, max_length=MAX_SLOTS)
     load: float | None = Field(default=None, ge=0)
     disk_free: int | None = Field(default=None, ge=0)
+    wait: float | None = Field(default=None, ge=0, le=60)
 
 
 class Node(BaseModel):

@@ -23,4 +23,6 @@ def cancel(db: sqlite3.Connection, row: sqlite3.Row, now: str, ripples: Ripples)
         message="cancelled by the operator" if row["status"] == TaskStatus.PENDING else None,
         ripples=ripples,
     )
+    if row["assigned_node_id"] is not None:
+        ripples.changed.append(row["assigned_node_id"])
     return True

@@ -1,4 +1,4 @@
-"""The registry of nodes: joining, heartbeats, and what the operator decides about a node."""
+"""The registry of nodes: joining, coming back, and what it says of them."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -8,22 +8,20 @@ from typing import Any
 
 import structlog
 
-from qb.contract.nodes import Heartbeat, Register
+from qb.contract.nodes import Register
 from qb.contract.routes import Caller
-from qb.contract.states import Generation, NodeMode, NodeState, NodeStatus
+from qb.contract.states import Generation, NodeMode, NodeStatus
 from qb.domain import generations, leases
 from qb.domain.epochs import SETTLE, floor
-from qb.domain.errors import Conflict, Forbidden, Unauthenticated
+from qb.domain.errors import Conflict, Forbidden
 from qb.domain.generations import Sign
 from qb.domain.times import after, iso
 from qb.service import legacy
-from qb.service.adoption import adopt
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.joining import spent
 from qb.service.node_admin import find, fresh
 from qb.service.registry import Member, Registry, member_of
-from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
 from qb.store import claims, doubts, epochs, nodes, placements, tasks
 from qb.store.registration_tokens import RegistrationToken
@@ -128,53 +126,6 @@ class Fleet:
         key = self._core.credentials.node_key(row["id"], row["key_version"])
         return nodes.public(row) | {"api_key": key}
 
-    async def heartbeat(self, node_id: str, body: Heartbeat) -> dict[str, Any]:
-        """Note that the node lives, renew what it holds, and say what it shall cancel; returns HeartbeatReply."""
-        member = self._registry.members.get(node_id)
-        if member is None:
-            raise Unauthenticated("this node is not registered: register it again")
-        now = self._core.clock()
-        member.seen(now)
-        member.written(now)
-        learnt = legacy.heard_heartbeat(member, body, now) if member.wire < 2 else {}
-        reply, ripples = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, learnt, now))
-        if ripples is not None:
-            ripples.tell(self._core.hub, self._waiters)
-        return reply
-
-    def _heartbeat(
-        self, db: sqlite3.Connection, member: Member, body: Heartbeat, learnt: dict[str, Any], now: datetime
-    ) -> tuple[dict[str, Any], Ripples | None]:
-        node_id = member.traits.node_id
-        if learnt:
-            legacy.remember(db, member, learnt)
-        told = body.running or []
-        current = body.current_task_id or (told[0].task_id if told else None)
-        row = nodes.heartbeat(
-            db,
-            node_id,
-            status=body.status,
-            task_id=current,
-            load=body.load,
-            disk_free=body.disk_free,
-            now=iso(now),
-        )
-        if row is None:
-            raise Unauthenticated("this node is not registered any more: register it again")
-        adopted = [
-            each.task_id
-            for each in told
-            if adopt(db, member, each.task_id, each.attempt, floor=self._registry.floor, now=now)
-        ]
-        holds = claims.held(db, node_id)
-        reply = nodes.public(row)
-        reply["drain"] = row["state"] != NodeState.ACTIVE
-        reply["lease_seconds"] = int(member.lease)
-        if member.wire < 2:
-            return reply, legacy.heartbeat(db, member, holds, body, now)
-        reply["cancel"] = _renewed(db, member, holds, body, now) if told else []
-        return reply, Ripples(changed=adopted) if adopted else None
-
     async def page(self, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Nodes by name, those after the name `after`, in the shape of Node."""
         rows = await self._core.readers.run(lambda db: nodes.page(db, after=after, limit=limit))
@@ -200,22 +151,6 @@ class Fleet:
             }
 
         return await self._core.readers.run(read)
-
-
-def _renewed(
-    db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], body: Heartbeat, now: datetime
-) -> list[dict[str, Any]]:
-    """Renew the attempts that the node lists; returns those that it shall end."""
-    ours = {(row["id"], row["attempt"]): row for row in holds}
-    cancel = []
-    for each in body.running or ():
-        row = ours.get((each.task_id, each.attempt))
-        if row is not None:
-            claims.renew(db, each.task_id, each.attempt, lease=after(now, member.lease))
-        # What the node still runs and does not hold any more is an orphan.
-        if row is None or row["cancel_requested_at"]:
-            cancel.append({"task_id": each.task_id, "attempt": each.attempt})
-    return cancel
 
 
 def _key_after(identity: Identity, known: sqlite3.Row) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class NodeAdmin:
             else:
                 member.traits, member.slots = changed.traits, changed.slots
             self._waiters.changed(changed.traits)
+        self._core.hub.publish(row["id"])
         return nodes.public(row)
 
     async def remove(self, actor: Actor, node_id: str, *, force: bool) -> dict[str, Any]:
@@ -101,6 +102,7 @@ class NodeAdmin:
         self._core.credentials.forget_node(row["id"])
         self._registry.members.pop(row["id"], None)
         self._waiters.end(row["id"])
+        self._core.hub.publish(row["id"])
         return nodes.public(row)
 
     async def rotate(self, actor: Actor, node_id: str, *, grace_hours: float | None) -> dict[str, Any]:
@@ -136,6 +138,7 @@ class NodeAdmin:
         row = await self._core.writer.run(work)
         if state is NodeState.ACTIVE:
             self._waiters.wake_node(row["id"])
+        self._core.hub.publish(row["id"])
         return nodes.public(row)
 
     def _with_key(self, row: sqlite3.Row) -> dict[str, Any]:

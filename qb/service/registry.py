@@ -15,6 +15,9 @@ from qb.store import nodes
 NOTE_SECONDS = 5.0
 """The database learns of a node's polls this often: it is for people to read, and the server does not."""
 
+Orders = tuple[frozenset[tuple[str, int]], bool]
+"""What a heartbeat's reply asks for: the attempts to end, as (task, attempt), and whether to drain."""
+
 BEATS = 5
 LONGEST_INTERVAL = 6 * 3600.0
 """Who was silent for longer was away."""
@@ -43,6 +46,12 @@ class Member:
     noted: datetime | None = None
     looked: int | None = None
     """`Waiters.news` when the node last looked for a task, held none and found none."""
+
+    heard: Orders = (frozenset(), False)
+    """What the last heartbeat was answered."""
+
+    waits: int = 0
+    """Counts the heartbeats whose answer waits for news: a newer one ends those before."""
 
     @property
     def lease(self) -> float:

@@ -15,8 +15,8 @@ from qb.store import placements
 class Ripples:
     """Made anew inside each work of the writer, since a work may run twice.
 
-    `changed` are ids of tasks, `startable` the lines in which one more may start now; `ended` holds what is being
-    followed up.
+    `changed` are ids of tasks, and of nodes that have something to hear; `startable` are the lines in which one more
+    may start now; `ended` holds what is being followed up.
     """
 
     changed: list[str] = field(default_factory=list)

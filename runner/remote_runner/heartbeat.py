@@ -15,16 +15,20 @@ from remote_runner.tools import Tools
 from remote_runner.trouble import Trouble
 
 BEATS_IN_LEASE = 4
+HURRIED = 1.0
+"""Seconds between a reply with news and the next heartbeat."""
+
 log = structlog.get_logger()
 
 
 def beat(tools: Tools, intake: Intake) -> None:
     """Send heartbeats until told to stop, four in each lease at least.
 
-    A pull node that holds nothing lets every second one go: its polls say that it lives.
+    A pull node that holds nothing lets every second one go: its polls say that it lives. One that holds something lets
+    the orchestrator answer when it has news, so that a cancel comes at once.
     """
     trouble, interval = Trouble("no answer to the heartbeat"), tools.config.heartbeat_interval
-    rested = True
+    rested, heard = True, False
     while not tools.stop.is_set():
         begun = time.monotonic()
         used = tools.membership.key
@@ -34,6 +38,9 @@ def beat(tools: Tools, intake: Intake) -> None:
         if rested:
             tools.stop.wait(interval)
             continue
+        if tools.config.mode == "pull" and heard and said.running:
+            said.wait = interval
+        heard = False
         try:
             reply = tools.client.heartbeat(said)
         except ClientError as error:
@@ -42,8 +49,12 @@ def beat(tools: Tools, intake: Intake) -> None:
             trouble.note(error)
         else:
             trouble.over()
-            _obey(reply, intake)
+            heard = True
+            news = _obey(reply, intake)
             interval = min(tools.config.heartbeat_interval, max(0.2, reply.lease_seconds / BEATS_IN_LEASE))
+            if news and said.wait:
+                tools.stop.wait(min(HURRIED, interval))
+                continue
         tools.stop.wait(max(0.0, interval - (time.monotonic() - begun)))
 
 
@@ -58,9 +69,12 @@ def _said(tools: Tools) -> Heartbeat:
     )
 
 
-def _obey(reply: HeartbeatReply, intake: Intake) -> None:
+def _obey(reply: HeartbeatReply, intake: Intake) -> bool:
+    """Do what the reply says; whether it says anything that ends a wait for news."""
+    news = bool(reply.cancel) or reply.drain != intake.draining.is_set()
     for each in reply.cancel:
         intake.cancel(Key(each.task_id, each.attempt))
     if reply.drain != intake.draining.is_set():
         log.info("draining" if reply.drain else "taking tasks again")
         (intake.draining.set if reply.drain else intake.draining.clear)()
+    return news

@@ -1,10 +1,19 @@
-"""A million finished tasks in the database: list, show, claim and report, against a database with two pages of them."""
+"""A million finished tasks in the database: list, show, claim and report, against a database with two pages of them.
+
+Making the million takes minutes. `python -m tests.bench.history FOLDER` makes it alone; with QB_BENCH_HISTORY=FOLDER
+the bench then measures on what is there.
+"""
 
 import asyncio
+import json
+import os
+import shutil
 import sqlite3
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -46,10 +55,12 @@ _FILLED = (
 
 def history(say: Say) -> list[Figure]:
     """Milliseconds of each request over HTTP, the median of many, on both databases in turn."""
-    with tempfile.TemporaryDirectory(prefix="qb-bench-") as folder:
-        full, empty = (_made(Path(folder) / str(count), count) for count in (FINISHED, FEW))
+    with _place() as folder:
+        full, empty = (made(folder / str(count), count) for count in (FINISHED, FEW))
         say(f"{FINISHED:,} finished tasks are there")
         try:
+            for server, _ in (full, empty):
+                server.start()
             found = asyncio.run(_measured(full, empty))
         finally:
             for server, _ in (full, empty):
@@ -59,12 +70,29 @@ def history(say: Say) -> list[Figure]:
     return [ratio(f"{FINISHED:,} finished: {name}", pairs, "ms", BAR, least=False) for name, pairs in found.items()]
 
 
-def _made(place: Path, count: int) -> tuple[Server, str]:
+@contextmanager
+def _place() -> Iterator[Path]:
+    kept = os.environ.get("QB_BENCH_HISTORY")
+    if kept:
+        yield Path(kept)
+        return
+    with tempfile.TemporaryDirectory(prefix="qb-bench-") as folder:
+        yield Path(folder)
+
+
+def made(place: Path, count: int) -> tuple[Server, str]:
+    """A control plane after `count` tasks, and the id of its node; taken as it is where it was made before."""
+    note = place.with_suffix(".json")
+    if note.exists():
+        known = json.loads(note.read_text())
+        return Server(place, known["admin_key"], known["registration_token"]), known["node_id"]
+    shutil.rmtree(place, ignore_errors=True)
     server = new_server(place)
     with filling(place) as db:
         [node_id] = add_nodes(db, 1)
         fill(db, node_id, count)
-    server.start()
+    known = {"admin_key": server.admin_key, "registration_token": server.registration_token, "node_id": node_id}
+    note.write_text(json.dumps(known))
     return server, node_id
 
 
@@ -106,3 +134,8 @@ async def _round(server: Server, node_id: str) -> dict[str, float]:
             await timed("report", node.post("/status", {**report, "seq": 1, "status": "running"}))
             await node.post("/status", {**report, "seq": 2, "status": "success", "exit_code": 0})
     return {name: median(times) for name, times in took.items()}
+
+
+if __name__ == "__main__":
+    for number in (FINISHED, FEW):
+        made(Path(sys.argv[1]) / str(number), number)

@@ -20,6 +20,7 @@ from qb.service.credentials import Credentials, Identity
 from qb.service.dispatch import Dispatch
 from qb.service.fleet import Fleet
 from qb.service.groups import Groups
+from qb.service.heartbeats import Heartbeats
 from qb.service.hub import Hub
 from qb.service.node_admin import NodeAdmin
 from qb.service.registry import Registry
@@ -91,6 +92,7 @@ class Plane:
     registry: Registry
     waiters: Waiters
     fleet: Fleet
+    heartbeats: Heartbeats
     dispatch: Dispatch
     reports: Reports
     tasks: Tasks
@@ -140,7 +142,7 @@ class Plane:
 
     async def beat(self, node: str, *running: Held, **more: Any) -> dict[str, Any]:
         """The node's heartbeat."""
-        return await self.fleet.heartbeat(node, Heartbeat(running=list(running), **more))
+        return await self.heartbeats.take(node, Heartbeat(running=list(running), **more))
 
     async def runner(self, node: str, task: str, status: ReportStatus | str, **more: Any) -> dict[str, Any]:
         """The runner reports."""
@@ -183,6 +185,7 @@ async def open_plane(data_dir: Path, clock: HandClock) -> Plane:
         registry,
         waiters,
         Fleet(core, registry, waiters),
+        Heartbeats(core, registry, waiters),
         Dispatch(core, registry, waiters),
         Reports(core, registry, waiters),
         Tasks(core, waiters),

@@ -1,0 +1,120 @@
+"""Heartbeats that wait for news: a cancel, or a drain, reaches a node that polls at once."""
+
+import asyncio
+from typing import Any
+
+from qb.contract.nodes import Held
+from qb.contract.states import NodeState
+from tests.service.conftest import OPERATOR, Plane
+
+LONG = 20.0
+"""Seconds that no test waits: what takes so long has failed."""
+
+SOON = 5.0
+
+
+async def waiting(plane: Plane, node: str, *held: Held, wait: float = LONG) -> asyncio.Task[dict[str, Any]]:
+    """A heartbeat that waits for news: it has been taken in."""
+    spoke = plane.registry.members[node].waits
+    task = asyncio.create_task(plane.beat(node, *held, wait=wait))
+    async with asyncio.timeout(SOON):
+        while plane.registry.members[node].waits == spoke or not plane.core.hub.watched(node):  # noqa: ASYNC110 - so it does
+            await asyncio.sleep(0)
+    return task
+
+
+async def answer(task: "asyncio.Task[dict[str, Any]]") -> dict[str, Any]:
+    """Its reply, which must come soon."""
+    async with asyncio.timeout(SOON):
+        return await task
+
+
+async def holding(plane: Plane) -> tuple[str, Held]:
+    """A node and the attempt that it runs."""
+    node = await plane.node()
+    given = await plane.started(node)
+    held = Held(task_id=given["task_id"], attempt=given["attempt"])
+    await plane.beat(node, held)
+    return node, held
+
+
+async def test_a_cancel_is_told_at_once(plane: Plane) -> None:
+    node, held = await holding(plane)
+    beat = await waiting(plane, node, held)
+    await plane.tasks.cancel(held.task_id)
+    assert (await answer(beat))["cancel"] == [held.model_dump()]
+
+
+async def test_a_cancel_of_a_group_is_told_at_once(plane: Plane) -> None:
+    node = await plane.node()
+    group = await plane.group()
+    given = await plane.poll(node)
+    assert given is not None
+    held = Held(task_id=given["task_id"], attempt=given["attempt"])
+    beat = await waiting(plane, node, held)
+    await plane.groups.cancel(OPERATOR, group["id"])
+    assert (await answer(beat))["cancel"] == [held.model_dump()]
+
+
+async def test_a_drain_is_told_at_once_and_so_is_its_end(plane: Plane) -> None:
+    node, held = await holding(plane)
+    for state, drain in ((NodeState.DRAINING, True), (NodeState.ACTIVE, False)):
+        beat = await waiting(plane, node, held)
+        await plane.nodes.set_state(OPERATOR, node, state)
+        reply = await answer(beat)
+        assert (reply["drain"], reply["state"], reply["cancel"]) == (drain, state, [])
+
+
+async def test_what_was_told_before_ends_no_wait(plane: Plane) -> None:
+    node, held = await holding(plane)
+    await plane.tasks.cancel(held.task_id)
+    assert (await answer(await waiting(plane, node, held)))["cancel"] == [held.model_dump()]
+    again = await waiting(plane, node, held, wait=0.2)
+    done, _ = await asyncio.wait([again], timeout=0.05)
+    assert not done
+    assert (await answer(again))["cancel"] == [held.model_dump()]
+
+
+async def test_a_newer_heartbeat_ends_one_that_waits(plane: Plane) -> None:
+    node, held = await holding(plane)
+    first = await waiting(plane, node, held)
+    second = await waiting(plane, node, held)
+    assert (await answer(first))["cancel"] == []
+    await plane.tasks.cancel(held.task_id)
+    assert (await answer(second))["cancel"] == [held.model_dump()]
+
+
+async def test_it_counts_when_it_comes(plane: Plane) -> None:
+    node, held = await holding(plane)
+    plane.clock.turn(50)
+    beat = await waiting(plane, node, held)
+    async with asyncio.timeout(SOON):
+        while plane.registry.members[node].last_seen != plane.clock():  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+    await plane.core.writer.run(lambda db: None)
+    plane.clock.turn(50)
+    await plane.scheduler.tick()
+    assert (await plane.show(held.task_id))["status"] == "running"
+    await plane.tasks.cancel(held.task_id)
+    await answer(beat)
+
+
+async def test_the_end_of_the_server_ends_it(plane: Plane) -> None:
+    node, held = await holding(plane)
+    beat = await waiting(plane, node, held)
+    plane.core.stopping.set()
+    plane.core.hub.publish_all()
+    assert (await answer(beat))["cancel"] == []
+
+
+async def test_a_node_that_is_removed_waits_no_more(plane: Plane) -> None:
+    node, held = await holding(plane)
+    beat = await waiting(plane, node, held)
+    await plane.nodes.remove(OPERATOR, node, force=True)
+    await answer(beat)
+
+
+async def test_an_older_client_is_answered_at_once(plane: Plane) -> None:
+    node = await plane.node(wire=1)
+    async with asyncio.timeout(SOON):
+        assert (await plane.beat(node, wait=LONG))["name"] == "box"
