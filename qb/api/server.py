@@ -1,39 +1,35 @@
 """`qb serve`: gunicorn with one uvicorn worker, on sockets made here.
 
-The arbiter stays small: only the worker imports the application. A worker whose arbiter is gone ends at once,
-so that no orphan keeps the port and the data directory.
+This process checks what it is asked for, opens the sockets and becomes the arbiter (qb.api.arbiter). A worker whose
+arbiter is gone ends at once, so that no orphan keeps the port and the data directory.
 """
 
-import ctypes
 import os
+import pickle
 import resource
-import signal
 import socket
 import sys
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from gunicorn.app.base import BaseApplication
 
 from qb.api.addresses import networks
+from qb.api.arbiter import BACKLOG
 from qb.api.logs import configure
+from qb.domain.destinations import Policy
 from qb.domain.errors import Conflict, Invalid, NotFound
+from qb.domain.links import SESSION_PATH, checked_path
 from qb.domain.operations import Operations
 from qb.domain.quotas import Quotas
+from qb.domain.retention import Retention
 from qb.store.lock import Lock
-
-BACKLOG = 4096
-KEEP_ALIVE = 75
-"""Seconds an idle connection is kept: longer than a heartbeat's interval."""
 
 OLD_WORKER_SECONDS = 4
 """What a stopping worker has for the requests in hand; long polls and streams end at once."""
-
-STOP_SECONDS = 20
-"""What it has in all: then the writes that were accepted, and the replica's last changes, must be done."""
 
 LOCK_PATIENCE = 2.0
 """Seconds for a server that was just killed to be gone."""
@@ -41,7 +37,6 @@ LOCK_PATIENCE = 2.0
 MAX_CONNECTIONS = 16_000
 SPARE_FILES = 256
 IP_FREEBIND = 15
-PR_SET_PDEATHSIG = 1
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -60,6 +55,7 @@ class ServeSettings:
     agent_url: str | None = None
     dashboard_url: str | None = None
     crush_server_url: str | None = None
+    crush_session_path: str = SESSION_PATH
     keyless_reports: bool = False
     trusted_proxies: tuple[str, ...] = ()
     node_ca_file: Path | None = None
@@ -76,13 +72,30 @@ def serve(settings: ServeSettings) -> None:
     """
     configure()
     networks(settings.trusted_proxies)
+    checked_path(settings.crush_session_path)
     _check(settings.data_dir)
     Lock(settings.data_dir).check(wait=LOCK_PATIENCE)
     sockets = listen(settings.hosts, settings.port)
     port: int = sockets[0].getsockname()[1]
     _raise_file_limit()
     structlog.get_logger().info("listening", hosts=list(settings.hosts), port=port, url=_url(settings, port))
-    _Gunicorn(settings, port, sockets).run()  # type: ignore[no-untyped-call]
+    _become_arbiter(settings, port, sockets)
+
+
+def _become_arbiter(settings: ServeSettings, port: int, sockets: list[socket.socket]) -> None:
+    """Leave everything that was imported behind: the same process, which runs qb.api.arbiter from now on."""
+    for opened in sockets:
+        opened.set_inheritable(True)
+    binds = [f"fd://{opened.fileno()}" for opened in sockets]
+    with tempfile.TemporaryFile() as file:
+        # Plain values: a worker of a later release makes its own settings of them.
+        file.write(pickle.dumps({"binds": binds, "settings": {"port": port, "serve": asdict(settings)}}))
+        file.flush()
+        os.set_inheritable(file.fileno(), True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        command = [sys.executable, "-P", "-m", "qb.api.arbiter", str(file.fileno()), str(settings.data_dir)]
+        os.execv(sys.executable, command)  # noqa: S606
 
 
 def _check(data_dir: Path) -> None:
@@ -164,56 +177,18 @@ def _agent_url(settings: ServeSettings, port: int) -> str:
     return url
 
 
-class _Gunicorn(BaseApplication):
-    """gunicorn without its command line."""
+def application(plain: dict[str, Any]) -> Any:
+    """The application of what `serve` was given, as plain values; called in the worker."""
+    from qb.api.app import create_app
+    from qb.service.core import Settings
 
-    def __init__(self, settings: ServeSettings, port: int, sockets: list[socket.socket]) -> None:
-        self._settings = settings
-        self._port = port
-        self._binds = [f"fd://{opened.detach()}" for opened in sockets]
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def load_config(self) -> None:
-        options: dict[str, Any] = {
-            "bind": self._binds,
-            "workers": 1,
-            "worker_class": "qb.api.worker.Worker",
-            "logger_class": "qb.api.logs.GunicornLogger",
-            "timeout": 90,
-            "graceful_timeout": STOP_SECONDS,
-            "keepalive": KEEP_ALIVE,
-            "backlog": BACKLOG,
-            "proc_name": "qb",
-            "control_socket_disable": True,
-            "post_fork": _die_with_arbiter,
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)  # type: ignore[union-attr]
-
-    def load(self) -> Any:
-        """The application; called in the worker."""
-        from qb.api.app import create_app
-        from qb.service.core import Settings
-
-        return create_app(
-            Settings(
-                data_dir=self._settings.data_dir,
-                url=_url(self._settings, self._port),
-                agent_url=_agent_url(self._settings, self._port),
-                dashboard_url=self._settings.dashboard_url,
-                crush_server_url=self._settings.crush_server_url,
-                keyless_reports=self._settings.keyless_reports,
-                trusted_proxies=self._settings.trusted_proxies,
-                node_ca_file=self._settings.node_ca_file,
-                loopback_nodes=self._settings.loopback_nodes,
-                operations=self._settings.operations,
-                quotas=self._settings.quotas,
-            )
-        )
-
-
-def _die_with_arbiter(arbiter: Any, worker: Any) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != arbiter.pid:
-        os._exit(1)
+    given, port = dict(plain["serve"]), plain["port"]
+    operations = dict(given["operations"])
+    operations |= {
+        "webhook_networks": Policy(**operations["webhook_networks"]),
+        "retention": Retention(**operations["retention"]),
+    }
+    given |= {"operations": Operations(**operations), "quotas": Quotas(**given["quotas"])}
+    settings = ServeSettings(**given)
+    own = {name: given[name] for name in given.keys() - {"hosts", "port", "url", "agent_url"}}
+    return create_app(Settings(url=_url(settings, port), agent_url=_agent_url(settings, port), **own))
