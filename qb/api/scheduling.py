@@ -27,7 +27,8 @@ class Groups:
         refused = refusal(body, warnings)
         if refused is not None:
             raise refused
-        reply(resp, await self._service.create(req.context.identity, body) | {"warnings": warnings}, 201)
+        group = await self._service.create(req.context.identity, body)
+        reply(resp, group | {"warnings": list(warnings.values())}, 201)
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """The newest groups, without their tasks."""

@@ -32,7 +32,7 @@ class Tasks:
             task, made = await self._service.create(identity, body, **told), True
         else:
             task, made = await self._service.create_once(identity, body, key, **told)
-        reply(resp, task | {"warnings": warnings}, 201 if made else 200)
+        reply(resp, task | {"warnings": list(warnings.values())}, 201 if made else 200)
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List tasks, newest first; X-Next-Cursor leads to the next page."""

@@ -122,6 +122,10 @@ def serve(
     crush_server_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Address of a Crush server, which tasks link their session to.")
     ] = None,
+    crush_session_path: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Where a session is there; default /sessions/{session}."),
+    ] = None,
     trusted_proxy: Annotated[
         list[str] | None,
         typer.Option(metavar="CIDR", help="Believe X-Forwarded-For from there alone (repeatable)."),
@@ -198,6 +202,7 @@ def serve(
                 keyless_reports=keyless_reports,
                 operations=operations,
                 crush_server_url=crush_server_url,
+                **({} if crush_session_path is None else {"crush_session_path": crush_session_path}),
                 node_ca_file=ca_file,
                 loopback_nodes=loopback_nodes,
                 quotas=Quotas(**{name: value for name, value in quotas.items() if value is not None}),

@@ -41,6 +41,7 @@ _FIELDS = {
     "each": "--each",
     "image": "--image",
     "env": "--env",
+    "needs": "--needs",
 }
 
 
@@ -173,10 +174,18 @@ def create(
         bool,
         typer.Option(
             "--strict",
-            help="Refuse it where an older node that may take it lacks what it needs.",
+            help="Refuse it where an older node that may take it lacks what it asks for.",
             rich_help_panel=_WHERE,
         ),
     ] = False,
+    needs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="cancel|time_limit",
+            help="Refuse it where an older node that may take it cannot do this (repeatable).",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it until it has ended.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -210,6 +219,7 @@ def create(
         "image": image,
         "env": environment(env, env_file, os.environ),
         "strict": strict or None,
+        "needs": needs,
     }
     paths = file or []
     body = _body({name: value for name, value in given.items() if value is not None}, paths)

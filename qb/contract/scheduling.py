@@ -109,6 +109,7 @@ class WhyCode(StrEnum):
     NOT_PENDING = "not_pending"
     SCHEDULE = "schedule"
     SCHEDULED = "scheduled"
+    RESTORED = "restored"
     BACKOFF = "backoff"
     DEPENDENCY = "dependency"
     KEY_LIMIT = "key_limit"

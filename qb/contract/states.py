@@ -89,6 +89,13 @@ RETRYABLE = frozenset(
 """Reasons after which a task may be started again, where its creator allowed it."""
 
 
+class Ability(StrEnum):
+    """What a task may insist on that every node does by itself, but for older ones."""
+
+    CANCEL = "cancel"
+    TIME_LIMIT = "time_limit"
+
+
 class Reporter(StrEnum):
     """Who speaks, known from the credential and never from the body."""
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from qb.contract.delegation import Delegation
 from qb.contract.scheduling import OnFailure, Scheduling
-from qb.contract.states import Reason, Reporter, ReportStatus, Stream, TaskStatus
+from qb.contract.states import Ability, Reason, Reporter, ReportStatus, Stream, TaskStatus
 from qb.contract.text import EnvName, EnvValue, FileName, Id, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
 
 MAX_FILES = 100
@@ -40,8 +40,13 @@ class TaskCreate(Scheduling, Delegation):
     image: Text | None = None
     env: dict[EnvName, EnvValue] | None = Field(default=None, max_length=MAX_ENV)
     limits: Limits | None = None
+    needs: list[Ability] = Field(default=[], max_length=len(Ability))
+    """Refuse the task, rather than warn, where an older node that may take it cannot do this: stop when it is told to,
+    end the container itself when the time is up."""
+
     strict: bool = False
-    """Refuse the task, rather than warn, where an older node that may take it lacks what it needs."""
+    """The same for all that the other fields ask for: files, image, env, limits, max_attempts, a timeout_seconds that
+    is given; and for a verdict."""
 
 
 class GroupCreate(TaskCreate):

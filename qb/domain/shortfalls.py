@@ -20,6 +20,9 @@ class Need(StrEnum):
     VERDICT = "verdict"
 
 
+STANDING = frozenset({Need.CANCEL, Need.VERDICT})
+"""What every task needs, should it come to that."""
+
 CONSEQUENCES: dict[Need, str] = {
     Need.CANCEL: "cannot be told to stop: a cancelled task ends cancel_unconfirmed, and its container may run on",
     Need.TIME_LIMIT: "ignores the time limit: the task ends in time here, and its container may run on",

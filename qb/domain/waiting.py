@@ -1,7 +1,7 @@
 """Why a task waits, as sentences for people with a code for programs: facts in, causes out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from qb.contract.scheduling import WhyCode
 from qb.contract.states import NodeState, TaskStatus
@@ -39,8 +39,17 @@ class Facts:
     starts: int = 0
     available_at: str | None = None
     waits_for: Sequence[tuple[str, TaskStatus]] = ()
+    settles_until: str | None = None
+    """After a restore: until when tasks wait for a node to say that it holds them."""
+
     key: str | None = None
     key_limit: tuple[int, Sequence[str]] | None = None
+    key_tags: Sequence[tuple[str, str]] = ()
+    """The tags that its creator's key asks of a node, among those of `target`."""
+
+    limits: Target = field(default_factory=Target)
+    """What the asker's key allows: no node outside is among `candidates`."""
+
     candidates: Sequence[Candidate] = ()
 
 
@@ -67,7 +76,12 @@ def _itself(facts: Facts) -> Iterator[Cause]:
     if facts.waits_for:
         told = _some([f"{task_id} ({status})" for task_id, status in facts.waits_for])
         yield WhyCode.DEPENDENCY, f"it waits for {_count(len(facts.waits_for), 'task')}: {told}"
-    if facts.available_at is not None and facts.starts:
+    if facts.available_at is not None and facts.available_at == facts.settles_until:
+        text = (
+            f"the control plane was restored from a backup: until {facts.available_at} a node may say that it holds it"
+        )
+        yield WhyCode.RESTORED, text
+    elif facts.available_at is not None and facts.starts:
         text = f"{_count(facts.starts, 'start')} failed: the next one is at {facts.available_at}"
         yield WhyCode.BACKOFF, text
     elif facts.available_at is not None:
@@ -81,10 +95,10 @@ def _itself(facts: Facts) -> Iterator[Cause]:
 def _nodes(facts: Facts) -> list[Cause]:
     """What the nodes say."""
     if not facts.candidates:
-        return [(WhyCode.NO_NODES, "no node is registered: start a runner on one")]
+        return [_nobody_at_all(facts)]
     fit = [each for each in facts.candidates if matches(facts.target, each.traits)]
     if not fit:
-        return [_unmatched(facts.target, facts.candidates)]
+        return [_unmatched(facts)]
     states = {each.traits.name: _state(each) for each in fit}
     free = next((name for name, state in states.items() if state is None), None)
     if free is not None:
@@ -123,14 +137,22 @@ def _state(node: Candidate) -> Cause | None:
     return None
 
 
-def _unmatched(target: Target, candidates: Sequence[Candidate]) -> Cause:
+def _nobody_at_all(facts: Facts) -> Cause:
+    allowed = [f"a name like {glob}" for glob in facts.limits.within[:SHOWN]]
+    tags = [f"the tag {name}={value}" for name, value in facts.limits.tags]
+    if not (allowed or tags):
+        return WhyCode.NO_NODES, "no node is registered: start a runner on one"
+    needed = " and ".join([*([" or ".join(allowed)] if allowed else []), *tags])
+    return WhyCode.NO_NODES, f"no node is registered that the key {facts.key!r} may use: it needs {needed}"
+
+
+def _unmatched(facts: Facts) -> Cause:
     """Add one condition after the other, and name the one that leaves no node."""
-    left, asked = list(candidates), Target()
-    for condition, text in _conditions(target):
-        first, asked = asked == Target(), replace(asked, **{condition: getattr(target, condition)})
+    left: Sequence[Candidate] = list(facts.candidates)
+    for number, (condition, asked, text) in enumerate(_conditions(facts)):
         meet = [each for each in left if matches(asked, each.traits)]
         if not meet:
-            return _nobody(condition, text, left, first=first)
+            return _nobody(condition, text, left, first=number == 0)
         left = meet
     return WhyCode.NO_MATCH, "no node matches all that it asks for"
 
@@ -148,21 +170,31 @@ def _nobody(condition: str, text: str, left: Sequence[Candidate], *, first: bool
     return WhyCode.NO_MATCH, f"no node {text} among those that match otherwise: {names}"
 
 
-def _conditions(target: Target) -> Iterator[tuple[str, str]]:
-    """The conditions that are given, in the order in which a person would check them."""
+def _conditions(facts: Facts) -> Iterator[tuple[str, Target, str]]:
+    """The conditions that are given, each alone, in the order in which a person would check them."""
+    target, key = facts.target, "the key" if facts.key is None else f"the key {facts.key!r}"
     if target.node_id is not None:
-        yield "node_id", f"has the id {target.node_id}"
+        yield "node_id", Target(node_id=target.node_id), f"has the id {target.node_id}"
     if target.node_name is not None:
-        yield "node_name", f"has a name that matches {target.node_name!r}"
+        yield "node_name", Target(node_name=target.node_name), f"has a name that matches {target.node_name!r}"
     if target.within:
-        yield "within", f"has a name that the key may use ({', '.join(target.within)})"
-    if target.tags:
-        tags = ", ".join(f"{name}={value}" for name, value in target.tags)
-        yield "tags", "has " + ("the tag " if len(target.tags) == 1 else "all the tags ") + tags
+        globs = ", ".join(target.within)
+        yield "within", Target(within=target.within), f"has a name that {key} may use ({globs})"
+    bound = tuple(pair for pair in target.tags if pair in facts.key_tags)
+    if bound:
+        yield "tags", Target(tags=bound), f"has {_tags(bound)}, without which {key} may use none"
+    own = tuple(pair for pair in target.tags if pair not in bound)
+    if own:
+        yield "tags", Target(tags=own), f"has {_tags(own)}"
     if target.capabilities:
-        yield "capabilities", f"is capable of {', '.join(target.capabilities)}"
+        wanted = Target(capabilities=target.capabilities)
+        yield "capabilities", wanted, f"is capable of {', '.join(target.capabilities)}"
     if target.needs_limits:
-        yield "needs_limits", "can enforce limits"
+        yield "needs_limits", Target(needs_limits=True), "can enforce limits"
+
+
+def _tags(pairs: Sequence[tuple[str, str]]) -> str:
+    return ("the tag " if len(pairs) == 1 else "all the tags ") + ", ".join(f"{name}={value}" for name, value in pairs)
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,10 +10,32 @@ from datetime import datetime
 from qb.contract.states import TaskStatus
 from qb.domain import epochs, leases
 from qb.domain.lifecycle import Event
+from qb.domain.placement import matches
 from qb.domain.times import after, iso
 from qb.service import transitions
 from qb.service.registry import Member
-from qb.store import claims, tasks
+from qb.store import claims, placements, tasks
+from qb.store import epochs as epoch
+
+
+def adopt_unnumbered(
+    db: sqlite3.Connection, member: Member, task_id: str, *, floor: int, now: datetime
+) -> sqlite3.Row | None:
+    """The same for an older client, which names a task and no attempt: it gets the last number of the lost time.
+
+    Its word is all there is, so the task must be one that it may run, that was there before the restore, and that it
+    never held as far as the database knows: else the word is about that attempt.
+    """
+    if not floor or member.wire >= 2:
+        return None
+    row, opened = tasks.get(db, task_id), epoch.opened_at(db)
+    if row is None or opened is None or row["created_at"] > opened or row["schedule_id"] == row["id"]:
+        return None
+    if claims.last_held(db, task_id, member.traits.node_id) is not None:
+        return None
+    if not matches(placements.target_of(db, row["placement_id"]), member.traits):
+        return None
+    return adopt(db, member, task_id, floor, floor=floor, now=now)
 
 
 def adopt(

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qb.domain.links import SESSION_PATH
 from qb.domain.operations import Operations
 from qb.domain.quotas import Quotas
 from qb.domain.times import Clock
@@ -26,6 +27,7 @@ class Settings:
     agent_url: str
     dashboard_url: str | None = None
     crush_server_url: str | None = None
+    crush_session_path: str = SESSION_PATH
     keyless_reports: bool = False
     trusted_proxies: tuple[str, ...] = ()
     node_ca_file: Path | None = None
@@ -70,6 +72,7 @@ class Core:
 
 async def publish_settings(core: Core) -> None:
     """Write down what readers of the database must know; mostly it is there already."""
-    url = (core.settings.crush_server_url or "").rstrip("/") or None
+    server = (core.settings.crush_server_url or "").rstrip("/")
+    url = server + core.settings.crush_session_path if server else None
     if await core.readers.run(lambda db: published.get(db, published.CRUSH_SERVER_URL)) != url:
         await core.writer.run(lambda db: published.put(db, published.CRUSH_SERVER_URL, url))

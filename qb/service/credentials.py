@@ -174,6 +174,10 @@ class Credentials:
             for key, until in self._keys.values()
         )
 
+    def tags_of(self, key_id: str | None) -> tuple[tuple[str, str], ...]:
+        """The tags that a key which is good now asks of nodes."""
+        return next((key.node_tags for key, _ in self._keys.values() if key.id == key_id), ())
+
     def webhook_secret(self, webhook_id: str) -> str:
         """What signs a webhook's deliveries; derived, so that it is stored nowhere."""
         return self._signing.webhook_secret(webhook_id)

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from qb.contract.nodes import Heartbeat
-from qb.contract.states import NodeState
+from qb.contract.states import NodeState, NodeStatus
 from qb.contract.tasks import MAX_POLL_WAIT
 from qb.domain.errors import Unauthenticated
 from qb.domain.times import after, iso
 from qb.service import legacy
-from qb.service.adoption import adopt
+from qb.service.adoption import adopt, adopt_unnumbered
 from qb.service.core import Core
 from qb.service.registry import Member, Orders, Registry
 from qb.service.ripples import Ripples
@@ -100,12 +100,17 @@ class Heartbeats:
             for each in told
             if adopt(db, member, each.task_id, each.attempt, floor=self._registry.floor, now=now)
         ]
+        if member.wire < 2 and current is not None and body.status is NodeStatus.BUSY:
+            found = adopt_unnumbered(db, member, current, floor=self._registry.floor, now=now)
+            adopted += [] if found is None else [current]
         holds = claims.held(db, node_id)
         reply = nodes.public(row)
         reply["drain"] = row["state"] != NodeState.ACTIVE
         reply["lease_seconds"] = int(member.lease)
         if member.wire < 2:
-            return reply, legacy.heartbeat(db, member, holds, body, now)
+            ripples = legacy.heartbeat(db, member, holds, body, now)
+            ripples.changed += adopted
+            return reply, ripples
         reply["cancel"] = _renewed(db, member, holds, body, now) if told else []
         return reply, Ripples(changed=adopted) if adopted else None
 

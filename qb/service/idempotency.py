@@ -26,8 +26,11 @@ class Promise:
 
     @classmethod
     def of(cls, credentials: Credentials, identity: Identity, key: str, body: BaseModel) -> "Promise":
-        """The promise of this request. Keys of different callers never meet."""
-        digest = credentials.fingerprint(body.model_dump_json())
+        """The promise of this request. Keys of different callers never meet.
+
+        Fields at their defaults are left out, so that a release with new fields knows the keys of the one before.
+        """
+        digest = credentials.fingerprint(body.model_dump_json(exclude_defaults=True))
         return cls(f"{identity.caller}:{identity.key_id or identity.name}", key, digest)
 
 

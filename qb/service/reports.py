@@ -12,7 +12,7 @@ from qb.domain.errors import AlreadyEnded, Invalid, NotFound, QuarterbackError, 
 from qb.domain.lifecycle import Event
 from qb.domain.times import after, iso
 from qb.service import legacy, transitions
-from qb.service.adoption import adopt
+from qb.service.adoption import adopt, adopt_unnumbered
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Registry
@@ -83,6 +83,8 @@ class Reports:
         own = self._registry.members.get(identity.node_id or "")
         if own is not None and body.attempt is not None:
             adopt(db, own, task_id, body.attempt, floor=self._registry.floor, now=now)
+        elif own is not None and identity.current:
+            adopt_unnumbered(db, own, task_id, floor=self._registry.floor, now=now)
         attempt = attempt_of(db, identity, task_id, body.attempt, now=now)
         if speaker.member is not None:
             legacy.remember(db, speaker.member, speaker.learnt)

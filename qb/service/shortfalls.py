@@ -5,16 +5,17 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from qb.contract.routes import Caller
-from qb.contract.states import NodeMode
+from qb.contract.states import Ability, NodeMode
 from qb.contract.tasks import GroupCreate, TaskCreate
 from qb.domain.errors import Invalid
 from qb.domain.placement import matches
-from qb.domain.shortfalls import CONSEQUENCES, Need, lacks
+from qb.domain.shortfalls import CONSEQUENCES, STANDING, Need, lacks
 from qb.service.core import Core
 from qb.service.creation import target_of
 from qb.service.credentials import Identity
 from qb.service.registry import Member, Registry
 
+_ABILITIES = {Ability.CANCEL: Need.CANCEL, Ability.TIME_LIMIT: Need.TIME_LIMIT}
 NAMED = 3
 """Nodes that a warning names at most."""
 
@@ -26,15 +27,17 @@ class Shortfalls:
         self._core = core
         self._registry = registry
 
-    def of(self, identity: Identity, body: TaskCreate) -> list[str]:
+    def of(self, identity: Identity, body: TaskCreate) -> dict[Need, str]:
         """A line for each need of the task, or of a group's tasks, that an older node among its own does not meet."""
         if not self._registry.old:
-            return []
+            return {}
         lacking = self._lacking(identity, body)
         named = identity.caller is Caller.ADMIN
-        return [
-            f"{need}: {_nodes(lacking[need], named)} {text}" for need, text in CONSEQUENCES.items() if need in lacking
-        ]
+        return {
+            need: f"{need}: {_nodes(lacking[need], named)} {text}"
+            for need, text in CONSEQUENCES.items()
+            if need in lacking
+        }
 
     def _lacking(self, identity: Identity, body: TaskCreate) -> dict[Need, list[Member]]:
         asked = target_of(identity, body)
@@ -56,11 +59,25 @@ class Shortfalls:
         return found
 
 
-def refusal(body: TaskCreate, warnings: list[str]) -> Invalid | None:
-    """Why a `strict` body is refused, or None."""
-    if not warnings or not body.strict:
+def refusal(body: TaskCreate, warnings: dict[Need, str]) -> Invalid | None:
+    """Why a body is refused that insists on what older nodes lack, or None.
+
+    `needs` insists on what it names, `strict` on what the task asks for with its other fields and on a verdict. Not on
+    a cancel: no older node can be told to stop, and who only wants the files to arrive would be refused them all.
+    """
+    named = {_ABILITIES[each] for each in body.needs}
+    told = [text for need, text in warnings.items() if need in named or (body.strict and _asked(body, need))]
+    if not told:
         return None
-    return Invalid("strict: " + "; ".join(warnings) + "; target other nodes, or leave strict out")
+    field = "strict" if body.strict else "needs"
+    return Invalid(f"{field}: " + "; ".join(told) + f"; target other nodes, or leave {field} out")
+
+
+def _asked(body: TaskCreate, need: Need) -> bool:
+    """Whether the body asks for it, rather than everyone gets it."""
+    if need is Need.TIME_LIMIT:
+        return "timeout_seconds" in body.model_fields_set
+    return need is not Need.CANCEL
 
 
 def _mode(member: Member) -> NodeMode:
@@ -76,7 +93,7 @@ def _needs(body: TaskCreate) -> frozenset[Need]:
         Need.ENV: bool(body.env),
         Need.LIMITS: body.limits is not None,
     }
-    return frozenset({Need.CANCEL, Need.VERDICT, *(need for need, given in asked.items() if given)})
+    return STANDING | {need for need, given in asked.items() if given}
 
 
 def _nodes(members: list[Member], named: bool) -> str:

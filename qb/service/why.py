@@ -1,19 +1,22 @@
 """Why a pending task is not running: the facts are read here, the words are qb.domain.waiting's."""
 
 import sqlite3
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from qb.contract.routes import Caller
 from qb.contract.states import NodeState, TaskStatus
 from qb.domain import waiting
+from qb.domain.epochs import SETTLE
 from qb.domain.errors import NotFound
 from qb.domain.placement import Target, matches
+from qb.domain.times import after, parse
 from qb.domain.waiting import Candidate, Facts
 from qb.service.core import Core
 from qb.service.credentials import Identity
 from qb.service.registry import Registry
-from qb.store import claims, dependencies, key_limits, nodes, placements, schedules, tasks
+from qb.store import claims, dependencies, epochs, key_limits, nodes, placements, schedules, tasks
 
 
 async def why(core: Core, registry: Registry, identity: Identity, task_id: str) -> dict[str, Any]:
@@ -30,7 +33,8 @@ async def why(core: Core, registry: Registry, identity: Identity, task_id: str) 
         if row is None:
             raise NotFound(f"no task {task_id}")
         rows = [each for each in nodes.every(db) if matches(usable, nodes.traits(each))]
-        return _facts(db, row, [_candidate(db, each, registry, now, owner) for each in rows])
+        facts = _facts(db, row, [_candidate(db, each, registry, now, owner) for each in rows])
+        return replace(facts, key_tags=core.credentials.tags_of(row["created_by_key"]), limits=usable)
 
     facts = await core.readers.run(read)
     causes = [{"code": code, "text": text} for code, text in waiting.causes(facts)]
@@ -51,6 +55,7 @@ def _facts(db: sqlite3.Connection, row: sqlite3.Row, candidates: list[Candidate]
         starts=row["starts"],
         available_at=row["available_at"],
         waits_for=[(other["id"], TaskStatus(other["status"])) for other in dependencies.unfinished(db, row["id"])],
+        settles_until=after(parse(opened), SETTLE) if (opened := epochs.opened_at(db)) else None,
         key=row["created_by"],
         key_limit=_key_limit(db, row),
         candidates=candidates,
@@ -75,7 +80,7 @@ def _candidate(
         wire=row["wire"],
         state=NodeState(row["state"]),
         silent_since=row["last_seen_at"] or row["created_at"] if member is None or member.silent(now) else None,
-        slots=row["slots"],
+        slots=row["slots"] if row["wire"] >= 2 else 1,
         holds=[_told(db, held["id"], owner) for held in claims.held(db, row["id"])],
     )
 

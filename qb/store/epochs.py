@@ -5,6 +5,7 @@ import sqlite3
 _CURRENT = "SELECT coalesce(max(epoch), 0) FROM epochs"
 _BEGIN = "INSERT INTO epochs (epoch, restored_at) VALUES ((SELECT coalesce(max(epoch), 0) + 1 FROM epochs), ?)"
 _OPEN = "UPDATE epochs SET opened_at = ? WHERE opened_at IS NULL"
+_OPENED = "SELECT opened_at FROM epochs ORDER BY epoch DESC LIMIT 1"
 _HOLD = """
 UPDATE tasks SET claimable = 0, available_at = ? WHERE status = 'pending' AND available_at IS NULL AND waits_for = 0
 """
@@ -28,6 +29,12 @@ def open_first(db: sqlite3.Connection, *, now: str, until: str) -> bool:
         return False
     db.execute(_HOLD, (until,))
     return True
+
+
+def opened_at(db: sqlite3.Connection) -> str | None:
+    """When this epoch was first served; None before the first restore."""
+    found = db.execute(_OPENED).fetchone()
+    return None if found is None else found[0]
 
 
 def pending(db: sqlite3.Connection) -> list[sqlite3.Row]:

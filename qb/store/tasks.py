@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from qb.contract.states import TaskStatus
 from qb.domain.errors import Conflict
+from qb.domain.links import session_url
 
 _INSERT = """
 INSERT INTO tasks (id, seq, title, placement_id, priority, timeout_seconds, status, claimable, attempt, starts,
@@ -247,10 +247,6 @@ def _public(row: sqlite3.Row) -> dict[str, Any]:
     task["files"] = json.loads(row["files"])
     for listed in ("depends_on", "retry_on"):
         task[listed] = json.loads(row[listed]) if row[listed] else None
-    task["crush_url"] = _crush_url(row["crush_server_url"], row["crush_session_id"])
+    task["crush_url"] = session_url(row["crush_server_url"], row["crush_session_id"])
     task["cancel_requested"] = row["cancel_requested_at"] is not None
     return task
-
-
-def _crush_url(server: str | None, session: str | None) -> str | None:
-    return f"{server}/sessions/{quote(session, safe='')}" if server and session else None

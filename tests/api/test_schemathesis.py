@@ -96,6 +96,8 @@ def send(case: Case, headers: dict[str, str], things: Things) -> None:
     case.path_parameters = {**case.path_parameters, **named}
     if case.operation.definition.raw["operationId"] == "poll":
         case.query = {**case.query, "wait": "0"}  # nobody waits here
+    if isinstance(case.body, dict) and isinstance(case.body.get("wait"), int | float):
+        case.body = {**case.body, "wait": min(case.body["wait"], 0.01)}
     case.headers = {name: value for name, value in (case.headers or {}).items() if name not in CREDENTIAL_HEADERS}
     case.call_and_validate(headers=headers, checks=CHECKS, timeout=20)
 

@@ -91,8 +91,8 @@ def test_a_strict_task_is_refused_with_the_same_words(plane: ControlPlane) -> No
     join(plane, PullC, "old").turn()
     refused = plane.call("POST", "/tasks", {"prompt": "work", "max_attempts": 2, "strict": True})
     assert refused.status_code == 422
-    assert "cancel: old (of generation C)" in refused.json()["detail"]
-    assert "max_attempts: " in refused.json()["detail"]
+    assert refused.json()["detail"].startswith("strict: max_attempts: old (of generation C) names no attempt")
+    assert "cancel: " not in refused.json()["detail"]
     assert plane.call("GET", "/tasks").json() == []
     assert (
         plane.call("POST", "/tasks", {"prompt": "work", "strict": True, "target_node_name": "new"}).status_code == 201
@@ -105,15 +105,51 @@ def test_a_group_warns_as_a_task_does_of_the_nodes_that_its_glob_names(plane: Co
     answer = plane.call("POST", "/groups", {"prompt": "work", "each": "old-*"})
     assert (answer.status_code, [line.split(": ")[0] for line in answer.json()["warnings"]]) == (201, ["cancel"])
     assert plane.call("POST", "/groups", {"prompt": "work", "each": "new-*"}).json()["warnings"] == []
-    assert plane.call("POST", "/groups", {"prompt": "work", "each": "old-*", "strict": True}).status_code == 422
+    asked = {"prompt": "work", "each": "old-*", "image": "busybox", "strict": True}
+    assert plane.call("POST", "/groups", asked).status_code == 422
+
+
+def test_a_strict_task_that_asks_for_nothing_special_is_taken_and_warned_of(plane: ControlPlane) -> None:
+    known(plane, PullD, "old")
+    assert set(warned(plane, strict=True, timeout_seconds=60)) == {"cancel"}
+
+
+def test_a_strict_task_insists_on_the_time_limit_that_it_gives(plane: ControlPlane) -> None:
+    known(plane, PullB, "old")
+    assert "timeout_seconds" in warned(plane, strict=True)
+    refused = plane.call("POST", "/tasks", {"prompt": "work", "strict": True, "timeout_seconds": 60})
+    assert (refused.status_code, "timeout_seconds: old" in refused.json()["detail"]) == (422, True)
+
+
+def test_a_strict_task_insists_on_a_verdict(plane: ControlPlane) -> None:
+    join(plane, PullA, "old")
+    refused = plane.call("POST", "/tasks", {"prompt": "work", "strict": True})
+    assert (refused.status_code, "verdict: old" in refused.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("needs", "status"), [(["cancel"], 422), (["time_limit"], 201), (["cancel", "time_limit"], 422)]
+)
+def test_a_task_can_insist_on_what_every_node_does_but_older_ones(
+    plane: ControlPlane, needs: list[str], status: int
+) -> None:
+    known(plane, PullD, "old")
+    join(plane, PullOurs, "new")
+    answer = plane.call("POST", "/tasks", {"prompt": "work", "needs": needs})
+    assert answer.status_code == status, answer.text
+    if status == 422:
+        assert answer.json()["detail"].startswith("needs: cancel: old (of generation D) cannot be told to stop")
+    assert (
+        plane.call("POST", "/tasks", {"prompt": "work", "needs": needs, "target_node_name": "new"}).status_code == 201
+    )
 
 
 def test_a_strict_task_sent_again_is_the_same_task_though_an_older_node_has_joined(plane: ControlPlane) -> None:
     join(plane, PullOurs, "new")
-    again = {"prompt": "work", "strict": True, "scheduled_for": "2099-01-01T00:00:00Z"}
+    again = {"prompt": "work", "image": "busybox", "strict": True, "scheduled_for": "2099-01-01T00:00:00Z"}
     made = once(plane, again)
     known(plane, PullD, "old")
-    assert plane.call("POST", "/tasks", {"prompt": "work", "strict": True}).status_code == 422
+    assert plane.call("POST", "/tasks", {"prompt": "work", "image": "busybox", "strict": True}).status_code == 422
     replayed = once(plane, again)
     assert (made.status_code, replayed.status_code) == (201, 200)
     assert replayed.json()["id"] == made.json()["id"]

@@ -49,6 +49,13 @@ def test_a_time_to_come() -> None:
     assert told(Target(), node(), available_at=at, starts=2)[1] == f"2 starts failed: the next one is at {at}"
 
 
+def test_a_task_that_nodes_may_hold_since_before_a_restore() -> None:
+    at = "2026-01-01T13:00:00.000Z"
+    text = f"the control plane was restored from a backup: until {at} a node may say that it holds it"
+    assert told(Target(), node(), available_at=at, settles_until=at, starts=1) == (WhyCode.RESTORED, text)
+    assert told(Target(), node(), available_at="2027", settles_until=at)[0] is WhyCode.SCHEDULED
+
+
 def test_other_tasks() -> None:
     cause = told(Target(), node(), waits_for=[("t-1", TaskStatus.RUNNING)])
     assert cause == (WhyCode.DEPENDENCY, "it waits for 1 task: t-1 (running)")
@@ -84,6 +91,36 @@ def test_no_nodes() -> None:
 )
 def test_no_node_that_matches(target: Target, text: str) -> None:
     assert told(target, node("web-1"), node("web-2")) == (WhyCode.NO_MATCH, text)
+
+
+def test_what_its_key_asks_of_nodes_is_told_as_such() -> None:
+    target = Target(node_name="web-*", tags=(("client", "acme"), ("site", "oslo")), within=("acme-*", "web-*"))
+    bound = {"key": "acme", "key_tags": (("client", "acme"),)}
+    told_of = told(target, node("web-1", tags={"site": "oslo"}), **bound)
+    text = "no node has the tag client=acme, without which the key 'acme' may use none among those that match otherwise"
+    assert told_of == (WhyCode.NO_MATCH, f"{text}: web-1")
+    own = told(target, node("web-1", tags={"client": "acme"}), **bound)
+    assert own == (WhyCode.NO_MATCH, "no node has the tag site=oslo among those that match otherwise: web-1")
+    named = told(target, node("web-1"), node("db-1"), key="acme", key_tags=())
+    assert named[1].startswith("no node has all the tags client=acme, site=oslo among")
+    outside = told(Target(within=("acme-*",)), node("web-1"), key="acme")
+    assert outside[1] == "no node has a name that the key 'acme' may use (acme-*) (1 node registered)"
+
+
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [
+        (Target(within=("acme-*",)), "a name like acme-*"),
+        (
+            Target(within=("a-*", "b-*"), tags=(("client", "acme"),)),
+            "a name like a-* or a name like b-* and the tag client=acme",
+        ),
+        (Target(tags=(("client", "acme"),)), "the tag client=acme"),
+    ],
+)
+def test_no_node_that_the_asking_key_may_use(limits: Target, needed: str) -> None:
+    text = f"no node is registered that the key 'acme' may use: it needs {needed}"
+    assert told(Target(), key="acme", limits=limits) == (WhyCode.NO_NODES, text)
 
 
 def test_a_node_that_cannot_do_what_it_needs() -> None:

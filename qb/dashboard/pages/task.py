@@ -2,12 +2,12 @@
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from qb.contract.states import TaskStatus
 from qb.dashboard.pages.picture import phases
 from qb.dashboard.pages.reading import Read, Row, Rows
 from qb.dashboard.pages.waiting import explain
+from qb.domain.links import session_url
 from qb.domain.times import iso
 
 EVENTS_SHOWN = 300
@@ -104,7 +104,7 @@ async def task(read: Read, task_id: str, now: datetime) -> dict[str, Any] | None
         "task": row,
         "why": (await explain(read, [row], now)).get(task_id, []) if _waits(row) else [],
         "is_schedule": row["schedule_id"] == row["id"],
-        "crush_url": _crush_url(row),
+        "crush_url": session_url(row["crush_server"], row["crush_session_id"]),
         "relatives": await _relatives(read, row),
         "attempts": await read(_ATTEMPTS, task=task_id),
         "events": events,
@@ -144,8 +144,3 @@ async def _output(read: Read, row: Row) -> dict[str, Any]:
     lines = await read(_OUTPUT, first=first, past=past, limit=OUTPUT_LINES)
     text = "".join(line["text"] for line in reversed(lines))[-OUTPUT_CHARS:]
     return {"output": text, "output_dropped": logs[0]["dropped"]}
-
-
-def _crush_url(row: Row) -> str | None:
-    server, session = row["crush_server"], row["crush_session_id"]
-    return f"{server}/sessions/{quote(session, safe='')}" if server and session else None
