@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from qb.cli.options import Format, NodeName, Output, examples, pairs
-from qb.contract.states import NodeMode
+from qb.contract.states import Generation, NodeMode
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +25,9 @@ def edit(
     slots: Annotated[int | None, typer.Option(metavar="N", help="Tasks that it runs at once.")] = None,
     mode: Annotated[NodeMode | None, typer.Option(help="How assignments reach it.")] = None,
     endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Where a push node listens.")] = None,
+    generation: Annotated[
+        Generation | None, typer.Option(help="Which older client it runs, where its requests do not show it.")
+    ] = None,
     allow_takeover: Annotated[
         bool, typer.Option("--allow-takeover", help="Let any matching token register this name, once.")
     ] = False,
@@ -43,6 +46,7 @@ def edit(
     from qb.contract.nodes import NodeChange
 
     given: dict[str, Any] = {"name": rename, "slots": slots, "mode": mode, "api_endpoint": endpoint}
+    given["generation"] = generation
     changes = {field: value for field, value in given.items() if value is not None}
     if allow_takeover:
         changes["takeover_allowed"] = True
@@ -54,7 +58,15 @@ def edit(
         if wanted or remove_tag:
             kept = {name: value for name, value in before.tags.items() if name not in (remove_tag or ())}
             changes["tags"] = kept | wanted
-        with checked({"name": "--rename", "tags": "--tag", "slots": "--slots", "api_endpoint": "--endpoint"}):
+        with checked(
+            {
+                "name": "--rename",
+                "tags": "--tag",
+                "slots": "--slots",
+                "api_endpoint": "--endpoint",
+                "generation": "--generation",
+            }
+        ):
             body = NodeChange(**changes)
         found = client.admin.change_node(before.id, body, if_match=etag)
     show_one(found, node_sheet(found, datetime.now(UTC)), output)

@@ -64,7 +64,7 @@ class NodeChange(BaseModel):
     """Body of PATCH /nodes/{id}: what is absent stays; a null `api_endpoint` or `address` takes it away.
 
     `takeover_allowed` is the admin's leave for the next registration under the node's name: any token that matches
-    will do, once.
+    will do, once. `generation` is what the operator knows of an older client, as when it is registered ahead.
     """
 
     name: Name = ""
@@ -78,6 +78,7 @@ class NodeChange(BaseModel):
     address: Address | None = None
     ansible: AnsibleVariables = {}
     takeover_allowed: bool = False
+    generation: OldGeneration = Generation.A
 
 
 class Held(BaseModel):

@@ -53,7 +53,8 @@ class NodeAdmin:
         Raises NotFound when the node has changed since `if_match`, Conflict for a name in use.
         """
         now = self._core.clock()
-        changes = {name: getattr(body, name) for name in OPERATORS if name in body.model_fields_set}
+        # The generation is no part of the ETag: what the node sends may change it at any time.
+        changes = {name: getattr(body, name) for name in (*OPERATORS, "generation") if name in body.model_fields_set}
 
         def work(db: sqlite3.Connection) -> sqlite3.Row:
             before = find(db, node_id)
@@ -61,6 +62,8 @@ class NodeAdmin:
             if not changes:
                 return before
             _check_name(db, changes.get("name", before["name"]), but=before["id"])
+            if before["wire"] >= 2 and "generation" in changes:
+                raise Invalid("generation: this node runs a wire2 runner, and says so itself; leave it out")
             row = nodes.update(db, before["id"], changes | _runner_of(changes.get("dispatch")))
             _check_ansible(row)
             if row["mode"] == NodeMode.PUSH and row["dispatch"] == NodeDispatch.HTTP and not row["api_endpoint"]:
@@ -76,7 +79,7 @@ class NodeAdmin:
             if (changed.endpoint, changed.variables) != (member.endpoint, member.variables):
                 self._registry.put(changed)
             else:
-                member.traits, member.slots = changed.traits, changed.slots
+                member.traits, member.slots, member.generation = changed.traits, changed.slots, changed.generation
             self._waiters.changed(changed.traits)
         self._core.hub.publish(row["id"])
         return nodes.public(row)

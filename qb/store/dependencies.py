@@ -6,7 +6,8 @@ from collections.abc import Iterable
 _ADD = "INSERT INTO task_dependencies (depends_on, task_id) VALUES (?, ?)"
 _AWAIT = "UPDATE tasks SET awaited = 1 WHERE id = ?"
 _DEPENDANTS = """
-SELECT t.*, s.on_failure FROM task_dependencies d JOIN tasks t ON t.id = d.task_id JOIN task_specs s ON s.task_id = t.id
+SELECT t.*, s.on_failure FROM task_dependencies d CROSS JOIN tasks t ON t.id = d.task_id
+JOIN task_specs s ON s.task_id = t.id
 WHERE d.depends_on = ? AND t.status = 'pending' AND t.waits_for > 0 ORDER BY t.seq
 """
 _ONE_LESS = "UPDATE tasks SET waits_for = waits_for - 1 WHERE id = ? AND waits_for > 0"

@@ -21,7 +21,9 @@ LEFT JOIN tasks t ON t.id = d.task_id AND t.attempt = d.attempt AND t.lease_expi
 WHERE d.due_at <= ? ORDER BY d.due_at LIMIT ?
 """
 _POSTPONE = "UPDATE doubts SET due_at = ? WHERE due_at < ?"
-_EXTEND = "UPDATE tasks SET lease_expires_at = ? WHERE assigned_node_id = ? AND lease_expires_at IS NOT NULL"
+_EXTEND = """
+UPDATE tasks INDEXED BY tasks_held SET lease_expires_at = ? WHERE assigned_node_id = ? AND lease_expires_at IS NOT NULL
+"""
 _REPLACE_KEY = "INSERT OR REPLACE INTO replaced_keys (node_id, key_version, at) VALUES (?, ?, ?)"
 _REPLACED_AT = "SELECT min(at) FROM replaced_keys WHERE node_id = ? AND key_version >= ?"
 _LAST_BEFORE = "SELECT max(attempt) FROM attempts WHERE task_id = ? AND node_id = ? AND (? IS NULL OR claimed_at <= ?)"

@@ -14,7 +14,7 @@ _UPLOAD = "SELECT * FROM uploads WHERE filename = :filename AND (:owner IS NULL 
 _ADD_FILE = "INSERT INTO task_files (task_id, name, position, checksum, size) VALUES (?, ?, ?, ?, ?)"
 _TASK_FILES = "SELECT name, checksum, size FROM task_files WHERE task_id = ? ORDER BY position"
 _LIVE_FILE = """
-SELECT f.name, f.checksum, f.size FROM tasks t JOIN task_files f ON f.task_id = t.id
+SELECT f.name, f.checksum, f.size FROM tasks t INDEXED BY tasks_held JOIN task_files f ON f.task_id = t.id
 WHERE t.assigned_node_id = :node_id AND t.lease_expires_at IS NOT NULL AND f.name = :name
     AND (:task_id IS NULL OR t.id = :task_id)
 ORDER BY t.assigned_at DESC LIMIT 1

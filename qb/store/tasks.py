@@ -30,7 +30,8 @@ VALUES (:id, :prompt, :image, :env, :env_id, :limits, :scheduled_for, :recurrenc
 _PATTERN = "SELECT t.*, s.* FROM tasks t JOIN task_specs s ON s.task_id = t.id WHERE t.id = ?"
 _RETRIED_AS = "SELECT id FROM tasks WHERE retry_of = ?"
 _EXPIRING = """
-SELECT * FROM tasks WHERE expires_at <= ? AND expires_at IS NOT NULL AND status = 'pending' AND starts = 0 LIMIT ?
+SELECT * FROM tasks INDEXED BY tasks_expiring
+WHERE expires_at <= ? AND expires_at IS NOT NULL AND status = 'pending' AND starts = 0 LIMIT ?
 """
 _GET = "SELECT * FROM tasks WHERE id = ?"
 _SHOW = """
@@ -62,8 +63,10 @@ UPDATE tasks SET cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE id
 _COUNTS = """
 SELECT (SELECT count(*) FROM tasks WHERE status = 'pending') - (SELECT count(*) FROM schedules) AS pending_tasks,
     (SELECT count(*) FROM tasks WHERE lease_expires_at IS NOT NULL) AS running_tasks,
-    (SELECT count(*) FROM tasks WHERE completed_at >= :day AND status = 'success') AS completed_tasks_today,
-    (SELECT count(*) FROM tasks WHERE completed_at >= :day AND status = 'error') AS failed_tasks_today
+    (SELECT count(*) FROM tasks INDEXED BY tasks_completed
+        WHERE completed_at >= :day AND completed_at IS NOT NULL AND status = 'success') AS completed_tasks_today,
+    (SELECT count(*) FROM tasks INDEXED BY tasks_completed
+        WHERE completed_at >= :day AND completed_at IS NOT NULL AND status = 'error') AS failed_tasks_today
 """
 _SHOWN = (
     "id title prompt priority timeout_seconds status reason assigned_node_id assigned_node_name attempt max_attempts "

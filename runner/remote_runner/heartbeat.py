@@ -32,11 +32,12 @@ def beat(tools: Tools, intake: Intake) -> None:
     while not tools.stop.is_set():
         begun = time.monotonic()
         used = tools.membership.key
+        intake.taken.clear()
         said = _said(tools)
         polls = tools.config.mode == "pull" and not intake.draining.is_set()
         rested = polls and said.status is NodeStatus.IDLE and not rested
         if rested:
-            tools.stop.wait(interval)
+            intake.taken.wait(interval)
             continue
         if tools.config.mode == "pull" and heard and said.running:
             said.wait = interval
@@ -55,7 +56,8 @@ def beat(tools: Tools, intake: Intake) -> None:
             if news and said.wait:
                 tools.stop.wait(min(HURRIED, interval))
                 continue
-        tools.stop.wait(max(0.0, interval - (time.monotonic() - begun)))
+        # What has just been taken may be cancelled at once, too.
+        intake.taken.wait(max(0.0, interval - (time.monotonic() - begun)))
 
 
 def _said(tools: Tools) -> Heartbeat:

@@ -37,6 +37,8 @@ class Intake:
         self._lock = threading.Lock()
         self.draining = threading.Event()
         self.closed = threading.Event()
+        self.taken = threading.Event()
+        """Set with each assignment that is taken; who waits for that clears it."""
 
     def offer(self, assignment: Assignment) -> tuple[Offer, str]:
         """Journal the assignment and begin it, unless it is known, wrong, or has no room; why, when refused."""
@@ -57,6 +59,7 @@ class Intake:
                 return Offer.BUSY
             self._journal.intend(assignment, self._boot_id)
             self._executor.run(Entry(key, Phase.INTENT, assignment, self._boot_id, False, ""))
+            self.taken.set()
             if self._once:
                 self.closed.set()
         log.info("accepted", task=key.task_id, attempt=key.attempt)

@@ -40,6 +40,13 @@ async def test_a_change_made_meanwhile_is_not_lost(running: Running) -> None:
     assert (again.json()["slots"], again.json()["tags"]) == (4, {"a": "b"})
 
 
+async def test_a_wire_2_node_says_itself_what_it_runs(running: Running) -> None:
+    made = (await join(running, await token(running))).json()
+    refused = await call(running, "PATCH", f"/nodes/{made['id']}", {"generation": "D"})
+    assert (refused.status_code, refused.json()["detail"].startswith("generation: ")) == (422, True)
+    assert (await call(running, "GET", f"/nodes/{made['id']}")).json()["generation"] == "wire2"
+
+
 async def test_a_nodes_tags_decide_at_once_what_it_gets(running: Running) -> None:
     node, key = await add(running)
     await call(running, "POST", "/tasks", {"prompt": "berlin", "target_tags": {"site": "berlin"}})

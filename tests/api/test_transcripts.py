@@ -107,6 +107,9 @@ async def test_a_task_links_to_its_session_where_a_crush_server_is_configured(tm
         assert (await shown(running, task))["crush_url"] == link
         listed = (await running.http.get("/tasks", headers=running.admin)).json()
         assert [each["crush_url"] for each in listed] == [link]
+    elsewhere = {"crush_server_url": base, "crush_session_path": "/chat?id={session}"}
+    async with serving(tmp_path / "qb", running.made, **elsewhere) as running:
+        assert (await shown(running, task))["crush_url"] == "https://crush.example/chat?id=s%2F1%3F"
     async with serving(tmp_path / "qb", running.made) as running:
         assert (await shown(running, task))["crush_url"] is None
 

@@ -1,4 +1,4 @@
-"""A million finished tasks in the database: list, show, claim and report, against a database with two pages of them.
+"""A million finished tasks in the database: list, show, claim and report, against a database with a thousand.
 
 Making the million takes minutes. `python -m tests.bench.history FOLDER` makes it alone; with QB_BENCH_HISTORY=FOLDER
 the bench then measures on what is there.
@@ -25,7 +25,9 @@ from tests.bench.wire import Connection
 from tests.fixtures_server import Server, new_server
 
 FINISHED = 1_000_000
-FEW = 100
+FEW = 1_000
+"""Enough for a whole page of those that failed."""
+
 PER_ROUND = 60
 ROUNDS = 3
 BAR = 2.0

@@ -37,6 +37,24 @@ def test_a_reply_that_was_lost_is_delivered_again_to_d_and_e(plane: ControlPlane
 
 
 @pytest.mark.parametrize("kind", SURE)
+def test_what_an_admin_knows_of_a_node_counts_before_its_first_report(
+    plane: ControlPlane, kind: type[PullRunner]
+) -> None:
+    runner = join(plane, kind)
+    runner.turn()
+    assert plane.node("old")["generation"] == "C", "nothing that it has sent tells it apart"
+    generation = kind.__name__[-1]
+    changed = plane.call("PATCH", "/nodes/old", {"generation": generation})
+    assert (changed.status_code, changed.json()["generation"]) == (200, generation)
+    task = plane.task()
+    runner.turn(reply_lost=True)
+    assert plane.state(task) == ("assigned", None)
+    plane.passes(INTERVAL)
+    runner.turn()
+    assert (plane.state(task), plane.node("old")["generation"]) == (("running", None), generation)
+
+
+@pytest.mark.parametrize("kind", SURE)
 def test_a_reply_is_delivered_three_times_at_most(plane: ControlPlane, kind: type[PullRunner]) -> None:
     runner = known(plane, kind)
     task = plane.task()

@@ -51,7 +51,8 @@ def sent_by(
         journal=SimpleNamespace(held=lambda: list(held)),
         logs=path,
     )
-    intake: Any = SimpleNamespace(draining=threading.Event(), cancel=lambda key: None)
+    taken = SimpleNamespace(wait=tools.stop.wait, clear=lambda: None)
+    intake: Any = SimpleNamespace(draining=threading.Event(), taken=taken, cancel=lambda key: None)
     beat(tools, intake)
     return sent
 
