@@ -34,10 +34,10 @@ class Worker(GunicornWorker):
         from qb.api.worker import Worker as Real
 
         real = Real(self.age, self.ppid, self.sockets, self.app, self.timeout, self.cfg, self.log)
-        real.tmp.close()
+        real.tmp.close()  # type: ignore[no-untyped-call]
         real.tmp = self.tmp  # by which the arbiter sees that it lives
         real.pid = self.pid
-        real.init_process()
+        real.init_process()  # type: ignore[no-untyped-call]
 
 
 class Gunicorn(BaseApplication):
