@@ -19,7 +19,7 @@ def test_a_cancel_does_not_wait_for_the_next_heartbeat(node: Node, client: QbCli
     took = []
     for _ in range(3):  # by chance a heartbeat would come in time for one of them
         task = run("trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done")
-        wait_until(lambda task=task: client.output(task.id), "the container's start")
+        wait_until(lambda task=task: client.task_output(task.id), "the container's start")
         begun = time.monotonic()
         client.cancel_task(task.id)
         done = ended(task)
