@@ -3,7 +3,7 @@
 import fcntl
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,33 @@ import pytest
 
 from qb.client import QbClient, Unreachable
 from qb.contract.tasks import Task, TaskCreate
+from tests.e2e import evidence
 from tests.e2e.agent import IMAGE, Node, wait_until
 from tests.fixtures_server import Server, new_server
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note a failure for the fixtures, which show what they know before they tear it down."""
+    report = yield
+    if report.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report
+
+
+@pytest.fixture
+def shown(request: pytest.FixtureRequest) -> Callable[[Any, Node], None]:
+    """For the teardown of a node: shows the evidence when the test has failed."""
+
+    def show(server: Any, node: Node) -> None:
+        if request.node.stash.get(_FAILED, False):
+            evidence.show(server, node)
+
+    return show
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +54,18 @@ def agent_image(podman_env: dict[str, str], busybox_image: str, tmp_path_factory
     return IMAGE
 
 
-@pytest.fixture
-def server(tmp_path: Path, podman_env: dict[str, str]) -> Iterator[Server]:
-    """A control plane that listens on loopback and, for containers, on podman's bridge."""
+@pytest.fixture(scope="session")
+def bridge(podman_env: dict[str, str]) -> str:
+    """The address at which containers reach this machine."""
     command = ["podman", "network", "inspect", "podman", "--format", "{{range .Subnets}}{{.Gateway}}{{end}}"]
     done = subprocess.run(command, env=podman_env, capture_output=True, text=True, timeout=60, check=True)
-    own = new_server(tmp_path / "qb", "--host", "127.0.0.1", "--host", done.stdout.strip(), "--loopback-nodes")
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def server(tmp_path: Path, bridge: str) -> Iterator[Server]:
+    """A control plane that listens on loopback and, for containers, on podman's bridge."""
+    own = new_server(tmp_path / "qb", "--host", "127.0.0.1", "--host", bridge, "--loopback-nodes")
     own.start()
     try:
         yield own
@@ -43,7 +74,9 @@ def server(tmp_path: Path, podman_env: dict[str, str]) -> Iterator[Server]:
 
 
 @pytest.fixture
-def node(server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Path) -> Iterator[Node]:
+def node(
+    server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Path, shown: Callable[[Any, Node], None]
+) -> Iterator[Node]:
     """A runner that has joined the control plane of the fixture `server`."""
     folder = tmp_path / "node"
     folder.mkdir()
@@ -52,6 +85,7 @@ def node(server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Pa
     try:
         yield node
     finally:
+        shown(server, node)
         node.end()
         with server.client() as client:
             for task in client.tasks():

@@ -1,6 +1,6 @@
 """A push runner that joins by itself and serves TLS, and the control plane that brings it a task."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,12 @@ def server(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[Server]:
 
 @pytest.fixture
 def node(
-    server: Server, agent_image: str, podman_env: dict[str, str], tmp_path: Path, free_port: int
+    server: Server,
+    agent_image: str,
+    podman_env: dict[str, str],
+    tmp_path: Path,
+    free_port: int,
+    shown: Callable[[Any, Node], None],
 ) -> Iterator[Node]:
     """A push runner that knows a token only; it is not started yet."""
     folder = tmp_path / "node"
@@ -35,6 +40,7 @@ def node(
     node = Node(server, folder, dict(podman_env), name="tls", mode="push", endpoint=f"https://localhost:{free_port}")
     node.options = ("--network", "host", "--advertise-url", node.endpoint)
     yield node
+    shown(server, node)
     node.end()
     node.sweep()
 

@@ -26,7 +26,12 @@ TRANSPORTS = ("pull", "push")
 
 @pytest.fixture(params=TRANSPORTS)
 def node(
-    request: pytest.FixtureRequest, server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Path
+    request: pytest.FixtureRequest,
+    server: Any,
+    agent_image: str,
+    podman_env: dict[str, str],
+    tmp_path: Path,
+    shown: Callable[[Any, Node], None],
 ) -> Iterator[Node]:
     """A runner that is brought its tasks by the transport under test."""
     folder = tmp_path / "node"
@@ -34,6 +39,7 @@ def node(
     node = Node(server, folder, dict(podman_env), name=f"{request.param}-{os.getpid()}", mode=request.param)
     node.start()
     yield node
+    shown(server, node)
     node.end()
     node.sweep()
 
