@@ -9,6 +9,7 @@ import typer
 from qb.cli.options import Format, Output, examples
 
 if TYPE_CHECKING:
+    from qb.cli.exits import CliError, Exit
     from qb.inventory.plan import Step
     from qb.inventory.wanted import Wanted
 
@@ -30,15 +31,17 @@ def list_(
 
     Its groups are mode, dispatch, status, state, os and tag.
     """
-    from qb.cli.connection import connected
+    from qb.cli.connection import connected, current
     from qb.cli.exits import CliError, Exit
     from qb.cli.output import emit_data, emit_line
     from qb.inventory.dynamic import dynamic_inventory
 
     if output not in (Format.JSON, Format.YAML):
         raise CliError("an inventory is printed as json or yaml", "`qb node list` shows a table", Exit.USAGE)
+    known = current(ctx)
+    ca_file = str(Path(known.ca_file).resolve()) if known.ca_file else None
     with connected(ctx) as client:
-        found = dynamic_inventory(client.nodes())
+        found = dynamic_inventory(client.nodes(), client.url, ca_file)
     if as_json:
         emit_line(found)
     else:
@@ -68,10 +71,14 @@ def sync(
     from qb.cli.inventory_views import show, summary
     from qb.inventory.plan import Act, plan
     from qb.inventory.sync import busy
+    from qb.inventory.wanted import InvalidInventory
 
     wanted = _read(source)
     with connected(ctx) as client:
-        steps = plan(wanted, client.nodes(), prune=prune)
+        try:
+            steps = plan(wanted, client.nodes(), prune=prune)
+        except InvalidInventory as error:
+            raise _not_applied(error, Exit.CONFLICT) from error
         held = [] if force else busy(client, steps)
         show(steps, output, diff=diff)
         if held:
@@ -88,7 +95,7 @@ _WAIT_OR_FORCE = "nothing was changed; drain them and wait (`qb node drain`), or
 
 
 def _read(source: Path) -> "list[Wanted]":
-    from qb.cli.exits import CliError
+    from qb.cli.exits import CliError, Exit
     from qb.inventory.listing import MEND, NoAnsible, read_inventory
     from qb.inventory.wanted import InvalidInventory, wanted_nodes
 
@@ -97,7 +104,13 @@ def _read(source: Path) -> "list[Wanted]":
     except NoAnsible as error:
         raise CliError(str(error), MEND) from error
     except InvalidInventory as error:
-        raise CliError("\nerror: ".join(map(str, error.args)), "nothing was changed") from error
+        raise _not_applied(error, Exit.FAILURE) from error
+
+
+def _not_applied(error: Exception, exit_code: "Exit") -> "CliError":
+    from qb.cli.exits import CliError
+
+    return CliError("\nerror: ".join(map(str, error.args)), "nothing was changed", exit_code)
 
 
 def _apply(client: Any, todo: "Sequence[Step]", *, force: bool) -> None:

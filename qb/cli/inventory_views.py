@@ -22,16 +22,18 @@ class Planned(BaseModel):
 
 
 def show(steps: Sequence[Step], output: Format, *, diff: bool) -> None:
-    """Print the plan; `diff` shows each value before and after."""
+    """Print the plan; `diff` shows each value before and after, a line for each."""
     columns: tuple[Column[Planned], ...] = (
         Column("ACTION", lambda line, _: line.action),
         Column("NODE", lambda line, _: line.name, flexible=True),
-        Column("WHAT", lambda line, _: _what(line, diff=diff), flexible=not diff),
+        Column("WHAT", lambda line, _: _what(line, diff=diff), flexible=True),
     )
     lines = [
         Planned(action=step.act, name=step.name, changes={key: list(pair) for key, pair in step.changes.items()})
         for step in steps
     ]
+    if diff and output.for_people:
+        lines = [part for line in lines for part in _apart(line)]
     show_many(lines, columns, output, now=datetime.now(UTC), key="name", empty="every node is as the file wants it")
 
 
@@ -44,12 +46,25 @@ def summary(todo: Sequence[Step], *, check: bool) -> str:
     return ("to be done: " if check else "") + ", ".join(counts)
 
 
+def _apart(line: Planned) -> list[Planned]:
+    """A line for each change; the first alone has action and name."""
+    changes = [{name: pair} for name, pair in line.changes.items()]
+    return [
+        Planned(action="" if at else line.action, name="" if at else line.name, changes=change)
+        for at, change in enumerate(changes or [{}])
+    ]
+
+
 def _what(line: Planned, *, diff: bool) -> str:
     if line.action == Act.LEAVE:
         return "registered, not in the file"
     if not diff:
         return joined(line.changes.keys())
-    return "; ".join(f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in line.changes.items())
+    return "; ".join(_change(name, old, new) for name, (old, new) in line.changes.items())
+
+
+def _change(name: str, old: Any, new: Any) -> str:
+    return f"{name}: {_value(new)}" if old is None else f"{name}: {_value(old)} -> {_value(new)}"
 
 
 def _value(value: Any) -> str:

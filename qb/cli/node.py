@@ -11,6 +11,9 @@ from qb.contract.states import Generation, NodeDispatch, NodeMode
 if TYPE_CHECKING:
     from qb.contract.nodes import Node
 
+RUNNER_PORT = 8080
+"""Where a runner listens that was not told otherwise."""
+
 app = typer.Typer(
     help="The machines that tasks run on.",
     epilog=examples("qb node list", "qb node drain berlin-1"),
@@ -45,7 +48,8 @@ def show(ctx: typer.Context, node: NodeName, output: Output = Format.TABLE) -> N
 @app.command(
     epilog=examples(
         "qb node add berlin-1",
-        "qb node add cloud-1 --mode push --endpoint https://203.0.113.5:8443",
+        "qb node add cloud-1 --mode push --host 203.0.113.5 --provision",
+        "qb node add cloud-2 --mode push --endpoint https://203.0.113.6:8443",
         "qb node add ssh-1 --mode push --dispatch ansible --host 203.0.113.9",
     )
 )
@@ -53,7 +57,9 @@ def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the node.")],
     mode: Annotated[NodeMode, typer.Option(help="How assignments reach it.")] = NodeMode.PULL,
-    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Where a push node listens.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where a push node listens; default http://H:8080.")
+    ] = None,
     dispatch: Annotated[NodeDispatch, typer.Option(help="What brings a push node its tasks.")] = NodeDispatch.HTTP,
     host: Annotated[str | None, typer.Option(metavar="H", help="Where Ansible reaches the machine.")] = None,
     provision: Annotated[bool, typer.Option("--provision", help="Then run playbooks/nodes.yml on it.")] = False,
@@ -74,6 +80,8 @@ def add(
     from qb.cli.views import node_sheet
     from qb.contract.nodes import NodeCreate
 
+    if mode is NodeMode.PUSH:
+        endpoint = _endpoint(dispatch, host, endpoint)
     names = {
         "name": "NAME",
         "api_endpoint": "--endpoint",
@@ -101,6 +109,19 @@ def add(
         from qb.cli.provision import NODES, REGISTERED, run_playbook
 
         run_playbook(ctx, NODES, REGISTERED, limit=name, check=False)
+
+
+def _endpoint(dispatch: NodeDispatch, host: str | None, given: str | None) -> str | None:
+    """Where tasks are pushed to. Raises CliError when that is not known."""
+    from qb.cli.exits import CliError, Exit
+
+    if dispatch is NodeDispatch.ANSIBLE:
+        if host is None:
+            raise CliError("--dispatch ansible needs --host", "it is where Ansible reaches the machine", Exit.USAGE)
+        return given
+    if given is None and host is None:
+        raise CliError("--mode push needs --host or --endpoint", "tasks are brought there", Exit.USAGE)
+    return given or f"http://{f'[{host}]' if ':' in str(host) else host}:{RUNNER_PORT}"
 
 
 @app.command(epilog=examples("qb node drain berlin-1"))

@@ -44,6 +44,7 @@ def run_playbook(
     for path, option in ((playbook, "--playbook"), (inventory, "--inventory")):
         if not path.exists():
             raise CliError(f"{path}: there is no such file", f"name one with {option}", Exit.USAGE)
+    settings = _passed_on(ctx) if record else {}
     if record:
         with connected(ctx) as client:
             client.version()  # a run that could not be recorded is better not begun
@@ -51,7 +52,7 @@ def run_playbook(
     board = Board(progress)
     try:
         with board.shown():
-            ran = provision(Request(playbook, inventory, limit, check), progress, board.heard)
+            ran = provision(Request(playbook, inventory, limit, check, settings), progress, board.heard)
     except NoRunner as error:
         raise CliError(str(error), MEND) from error
     if record:
@@ -62,3 +63,13 @@ def run_playbook(
         raise CliError("interrupted; hosts are as far as the table shows", "run it again", Exit.INTERRUPTED)
     if ran.outcome is ProvisionOutcome.FAILED:
         raise CliError(ran.message or "the playbook failed", "mend it and run it again: what is done is not done twice")
+
+
+def _passed_on(ctx: typer.Context) -> dict[str, str]:
+    """What `--url`, `--profile` and the like have chosen, for playbooks and the dynamic inventory."""
+    from qb.cli.connection import current
+
+    known = current(ctx)
+    ca_file = str(Path(known.ca_file).resolve()) if known.ca_file else None
+    given = {"QB_URL": known.url, "QB_API_KEY": known.api_key, "QB_CA_FILE": ca_file}
+    return {name: value for name, value in given.items() if value}

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./~@:+][A-Za-z0-9_./~@:+-]*").fullmatch
+_HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]*").fullmatch
 _CONNECTIONS = frozenset({"ssh", "local"})
 Value = str | int | bool
 
@@ -46,5 +47,11 @@ def _checked(variables: dict[str, Value]) -> dict[str, Value]:
     return variables
 
 
-Address = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9_:][A-Za-z0-9_.:%-]*$")]
+def _reachable(text: str) -> str:
+    if len(text) > 255 or not _HOST(text):
+        raise ValueError("must be a host name or an IP address")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_reachable)]
 AnsibleVariables = Annotated[dict[str, Value], AfterValidator(_checked)]

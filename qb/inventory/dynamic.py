@@ -12,8 +12,11 @@ EVERY = "nodes"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
 
 
-def dynamic_inventory(nodes: Iterable[Node]) -> dict[str, Any]:
-    """Hosts with their variables, grouped by mode, dispatch, status, state, operating system and tag."""
+def dynamic_inventory(nodes: Iterable[Node], url: str, ca_file: str | None = None) -> dict[str, Any]:
+    """Hosts with their variables, grouped by mode, dispatch, status, state, operating system and tag.
+
+    `url` and `ca_file` are of the control plane that they are nodes of; group_vars can say others.
+    """
     groups: dict[str, list[str]] = {EVERY: []}
     hostvars: dict[str, dict[str, Any]] = {}
     for node in nodes:
@@ -21,7 +24,8 @@ def dynamic_inventory(nodes: Iterable[Node]) -> dict[str, Any]:
         for group in (EVERY, *_groups(node)):
             groups.setdefault(group, []).append(node.name)
     listed: dict[str, Any] = {name: {"hosts": hosts} for name, hosts in sorted(groups.items())}
-    return {"_meta": {"hostvars": hostvars}, "all": {"children": [*listed, "ungrouped"]}, **listed}
+    plane = {"qb_url": url} | ({"qb_ca_file": ca_file} if ca_file else {})
+    return {"_meta": {"hostvars": hostvars}, "all": {"children": [*listed, "ungrouped"], "vars": plane}, **listed}
 
 
 def _groups(node: Node) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ class NoRunner(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. `settings` and roles are taken from the folder above that of the playbook."""
+    """What to run. ansible.cfg and roles are taken from the folder above that of the playbook."""
 
     playbook: Path
     inventory: Path
     limit: str | None = None
     check: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the environment, such as QB_URL and QB_API_KEY: playbooks and dynamic inventories take them."""
 
 
 def provision(request: Request, progress: Progress, heard: Callable[[], None]) -> ProvisionRunCreate:
@@ -47,7 +49,8 @@ def provision(request: Request, progress: Progress, heard: Callable[[], None]) -
             inventory=str(request.inventory.resolve()),
             limit=request.limit,
             cmdline="--check" if request.check else None,
-            envvars=_environment(request.playbook.resolve().parent.parent),
+            envvars=_environment(request.playbook.resolve().parent.parent) | dict(request.settings),
+            suppress_env_files=True,  # the environment holds a key
             event_handler=handle,
             quiet=True,
         )

@@ -1,6 +1,9 @@
 """The dynamic inventory, as Ansible's own commands take it."""
 
 import json
+from pathlib import Path
+
+import certifi
 
 from qb.contract.nodes import NodeCreate, Register
 from tests.fixtures_server import Server
@@ -34,6 +37,17 @@ def test_what_a_node_says_of_itself_is_never_a_template(server: Server, run: Run
     assert "lookup(" in shown.stdout, "shown as it is"
     tags = run("ansible", "-i", INVENTORY, "-c", "local", "evil", "-m", "debug", "-a", "msg={{ qb_tags }}")
     assert "lookup(" in tags.stdout, tags.stdout + tags.stderr
+
+
+def test_playbooks_learn_of_what_their_nodes_are_nodes(server: Server, run: Run, tmp_path: Path) -> None:
+    with server.client() as client:
+        client.create_node(NodeCreate(name="here", address="127.0.0.1"))
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text(Path(certifi.where()).read_text())
+    said = run("ansible", "-i", INVENTORY, "-c", "local", "here", "-m", "debug", "-a", "msg={{ qb_url }}")
+    assert server.url in said.stdout, said.stdout + said.stderr
+    listed = json.loads(run("qb", "inventory", "list", QB_CA_FILE=str(ca_file)).stdout)
+    assert listed["all"]["vars"] == {"qb_url": server.url, "qb_ca_file": str(ca_file)}
 
 
 def test_the_inventory_of_an_api_that_is_not_there_fails_in_one_line(run: Run) -> None:

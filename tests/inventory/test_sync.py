@@ -32,6 +32,22 @@ def test_hosts_become_nodes_and_a_second_run_has_nothing_to_do(server: Server, s
     assert registered(server)["berlin-1"]["tags"] == {"site": "bonn"}
 
 
+def test_a_name_that_differs_from_a_registered_one_in_capitals_alone_is_refused(server: Server, sync: Run) -> None:
+    sync({"berlin-1": PULL})
+    ran = sync({"Berlin-1": PULL, "berlin-2": PULL})
+    assert ran.returncode == 6
+    first, *rest = ran.stderr.splitlines()
+    assert first == "error: Berlin-1: node 'berlin-1' is registered, which differs from 'Berlin-1' in capitals alone"
+    assert rest == ["hint: nothing was changed"]
+    assert set(registered(server)) == {"berlin-1"}
+
+
+def test_a_plan_with_values_fits_eighty_columns(sync: Run) -> None:
+    ran = sync({"berlin-1": PULL}, "--check", "--diff", COLUMNS="80")
+    lines = [" ".join(line.split()) for line in ran.stdout.splitlines()]
+    assert lines[1:] == ["create berlin-1 mode: pull", "tags: site=berlin", "address: 198.51.100.11"]
+
+
 def test_check_shows_the_plan_and_changes_nothing(server: Server, sync: Run) -> None:
     ran = sync({"berlin-1": PULL}, "--check", "-o", "json")
     assert ran.returncode == 0
