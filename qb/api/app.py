@@ -21,7 +21,7 @@ from qb.api.scheduling import Groups, Schedules, WhyResource
 from qb.api.tasks import StatusReports, TaskEvents, Tasks
 from qb.domain.times import Clock, utc_now
 from qb.push.ansible import AnsibleTransport
-from qb.push.ansible_play import dispatch_playbook
+from qb.push.ansible_play import dispatch_playbook, node_layout
 from qb.push.dispatcher import Dispatcher
 from qb.push.http import HttpTransport
 from qb.push.policy import NodePolicy
@@ -67,7 +67,8 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     await publish_settings(core)
     fleet, dispatch = Fleet(core, registry, waiters), Dispatch(core, registry, waiters)
     http = HttpTransport(NodePolicy(loopback=core.settings.loopback_nodes), core.settings.node_ca_file)
-    transport = Transports(http, AnsibleTransport(core.settings.data_dir / "ansible", dispatch_playbook()))
+    layout = node_layout(core.settings.operations)
+    transport = Transports(http, AnsibleTransport(core.settings.data_dir / "ansible", dispatch_playbook(), layout))
     task_service = TaskService(core, waiters)
     blobs = Blobs(core.settings.blobs, core.settings.quotas)
     blobs.open()

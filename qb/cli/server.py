@@ -153,6 +153,13 @@ def serve(
     loopback_nodes: Annotated[
         bool, typer.Option("--loopback-nodes", help="Let push nodes be on this machine.")
     ] = False,
+    dispatch_user: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whom to log in as where Ansible brings tasks; default qb-runner."),
+    ] = None,
+    dispatch_launcher: Annotated[
+        str | None, typer.Option(metavar="PATH", help="What it runs there; default: what the role runner installs.")
+    ] = None,
     upload_grace: Annotated[
         int | None,
         typer.Option(parser=duration, metavar="TIME", help="How long an upload waits for its task; default 1d."),
@@ -178,6 +185,8 @@ def serve(
             retention=Retention.of(keep or ()),
             log_requests=log_requests,
             replicate=replicate,
+            dispatch_user=dispatch_user,
+            dispatch_launcher=dispatch_launcher,
         )
         from qb.api.server import ServeSettings
         from qb.api.server import serve as run

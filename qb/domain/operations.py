@@ -12,7 +12,8 @@ class Operations:
     """Settings of an operator. `webhook_networks`: private ones that webhooks may lead to.
 
     `replicate`: where Litestream sends every change, None for nowhere; `log_requests`: tell of each request, not of
-    refusals and failures alone.
+    refusals and failures alone; `dispatch_user` and `dispatch_launcher`: whom Ansible is on the nodes that it brings
+    tasks to, and what it runs there, None for what the role `runner` has set up.
     """
 
     metrics_key_file: Path | None = None
@@ -20,3 +21,5 @@ class Operations:
     retention: Retention = field(default_factory=Retention)
     replicate: str | None = None
     log_requests: bool = False
+    dispatch_user: str | None = None
+    dispatch_launcher: str | None = None

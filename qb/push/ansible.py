@@ -40,7 +40,10 @@ class AnsibleTransport:
         self._stopped.set()
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        try:
+            await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        finally:
+            purge(self._folder)
 
     async def send(self, node: PushNode, assignment: Mapping[str, Any]) -> Sent:
         """Place the assignment, and start `remote_runner run-once` with it."""

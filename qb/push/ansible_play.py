@@ -10,37 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qb.domain.operations import Operations
 from qb.push.transport import PushNode
 
 REACH = "Reach the node"
 START = "Start a runner for it"
+REFUSED = "Say why it was not started"
 STATUS = "Tell what the node holds"
 PLAY_SECONDS = 50
 """Less than a lease: who has not answered by then gets no task from this play."""
 
-LAYOUT: Mapping[str, Any] = {
-    "qb_runner_user": "qb-runner",
-    "qb_runner_python": "/opt/qb-runner/venv/bin/python",
-    "qb_runner_config": "/etc/qb-runner/runner.toml",
-    "qb_handed_dir": "/run/qb-handed",
-    "qb_become": True,
-    "qb_launcher": [
-        "systemd-run",
-        "--unit=qb-run-{{ qb_run_id }}",
-        "--uid={{ qb_runner_user }}",
-        "--collect",
-        "--property=KillMode=process",
-        "--property=Restart=on-failure",
-        "--property=RestartSec=2",
-        "--setenv=XDG_RUNTIME_DIR=/run/user/{{ getent_passwd[qb_runner_user][1] }}",
-    ],
-}
-"""Where the role `runner` puts things, and how a transient unit is started: variables of dispatch.yml."""
+REGISTERED = frozenset({"ansible_host", "ansible_port", "ansible_connection", "ansible_python_interpreter"})
+"""What a play takes from the registry. Users, keys and sudo kept there are the operator's own way in, not ours."""
+
+LAUNCHER = "/usr/local/lib/all-time-quarterback/dispatch"
+LAYOUT: Mapping[str, Any] = {"ansible_user": "qb-runner", "ansible_become": False, "qb_launcher": LAUNCHER}
+"""Variables of dispatch.yml, as the role `runner` sets nodes up: the service user, and what it may be asked to run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one node is asked in a play; `handed` is the content of the file for verb `run`."""
+    """What one node is asked in a play; `handed` is what verb `run` hands over."""
 
     node: PushNode
     verb: str
@@ -91,6 +81,12 @@ def dispatch_playbook() -> Path:
     return installed if installed.exists() else Path(__file__).parents[2] / "playbooks" / "dispatch.yml"
 
 
+def node_layout(operations: Operations) -> dict[str, Any]:
+    """LAYOUT, with what the operator has said otherwise."""
+    said = {"ansible_user": operations.dispatch_user, "qb_launcher": operations.dispatch_launcher}
+    return dict(LAYOUT) | {name: value for name, value in said.items() if value}
+
+
 def purge(folder: Path) -> None:
     """Remove what a server that was killed in the middle of a play left: it holds prompts and tokens."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,7 +102,8 @@ def _inventory(own: Path, layout: Mapping[str, Any], orders: Sequence[Order]) ->
             with open(os.open(handed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123  mode first
                 file.write(order.handed)
         about = {"qb_verb": order.verb, "qb_run_id": order.run_id, "qb_handed": str(handed)}
-        hosts[f"node{at}"] = {**(order.node.variables or {}), **about}
+        known = {name: value for name, value in (order.node.variables or {}).items() if name in REGISTERED}
+        hosts[f"node{at}"] = known | about
     return {"all": {"hosts": hosts, "vars": dict(layout)}}
 
 
@@ -126,6 +123,9 @@ def _take(heard: Mapping[str, Heard], event: Mapping[str, Any]) -> bool:
     elif kind == "runner_on_ok" and task == STATUS:
         each.said = str(result.get("stdout", ""))
     elif kind in ("runner_on_failed", "runner_on_unreachable"):
+        # the launcher starts all or nothing
+        each.begun &= task != REFUSED
+        each.done = False
         each.failed = f"{task}: {str(result.get('msg') or result.get('stderr') or 'no reason was given').strip()[:500]}"
     return False
 

@@ -44,6 +44,7 @@ class Courier:
         self._unknown: set[tuple[str, int]] = set()
         self._cancelled: set[tuple[str, int]] = set()
         self._doubt = True
+        self._why = ""
         self._step = FIRST_BACKOFF
         self._not_before = 0.0
         self._probed: datetime | None = None
@@ -65,6 +66,8 @@ class Courier:
         self._watch(row["id"] for row in holds)
         await self._tend(node, holds)
         free = active and len(holds) < self.member.slots and not self._unknown
+        if not active and not holds and node.by_ansible and self._may_try() and self._due(PING_SECONDS):
+            await self._probe(node)  # it gets no tasks, and shall not fall silent for that
         if not free or not await self._ready(node):
             await self._rest()
             return
@@ -172,7 +175,7 @@ class Courier:
             if status is None or len(status.running or ()) >= self.member.slots:
                 self._back_off("it gives no status, or is full")
                 return False
-            self._doubt = False
+            self._doubt, self._why = False, ""
             self.member.seen(self._core.clock())
         if node.by_ansible:
             return not self._due(PING_SECONDS) or await self._probe(node)
@@ -185,6 +188,8 @@ class Courier:
             self._probed = None
             return False
         self.member.seen(self._core.clock())
+        if node.by_ansible:
+            await self._deliveries.rests(node.id)
         return True
 
     async def _wait(self, waiter: Waiter) -> None:
@@ -211,7 +216,10 @@ class Courier:
         """Take the node as it is now; one that has registered anew starts with a clean slate."""
         now = self._registry.members.get(self.member.traits.node_id)
         if now is not None and now is not self.member:
+            known = now.variables is not None and now.variables == self.member.variables
             self.member = now
+            if known:
+                return  # what Ansible starts there registers with every task
             self._doubt, self._step, self._not_before, self._probed = True, FIRST_BACKOFF, 0.0, None
 
     async def _rest(self) -> None:
@@ -240,9 +248,9 @@ class Courier:
         return asyncio.get_running_loop().time() >= self._not_before
 
     def _back_off(self, why: str) -> None:
-        if not self._doubt:
+        if why != self._why:
             log.warning("a push node is in doubt", node=self.member.traits.name, why=why)
-        self._doubt = True
+        self._doubt, self._why = True, why
         wait = self._step * (0.5 + random.random() / 2)  # noqa: S311  jitter, no secret
         self._not_before = asyncio.get_running_loop().time() + wait
         self._step = min(LONGEST_BACKOFF, self._step * 2)

@@ -75,6 +75,10 @@ class Deliveries:
         lease = after(self._core.clock(), member.lease)
         await self._core.writer.run(lambda db: claims.renew(db, task_id, attempt, lease=lease))
 
+    async def rests(self, node_id: str) -> None:
+        """A node of Ansible's answers, and holds none: its last runner may have ended without a word."""
+        await self._core.writer.run(lambda db: nodes.rests(db, node_id))
+
     async def seen(self, member: Member, task_id: str, attempt: int, status: PushStatus) -> None:
         """An older node has told its status while it holds this."""
         await self._apply(task_id, attempt, lambda db, row: self._seen(db, member, row, status))

@@ -22,6 +22,7 @@ _HEARTBEAT = """
 UPDATE nodes SET status = ?, current_task_id = ?, load = ?, disk_free = ?, last_seen_at = ? WHERE id = ? RETURNING *
 """
 _SEEN = "UPDATE nodes SET last_seen_at = ?, status = iif(status = 'offline', 'idle', status) WHERE id = ?"
+_RESTS = "UPDATE nodes SET status = 'idle', current_task_id = NULL WHERE id = ? AND status = 'busy'"
 _OFFLINE = "UPDATE nodes SET status = 'offline' WHERE id = ? AND status != 'offline'"
 _REMOVE = "DELETE FROM nodes WHERE id = ?"
 _COUNTS = "SELECT status, count(*) FROM nodes GROUP BY status"
@@ -82,6 +83,11 @@ def heartbeat(
 def seen(db: sqlite3.Connection, when: Iterable[tuple[str, str]]) -> None:
     """Note when nodes spoke last: pairs of time and node id."""
     db.executemany(_SEEN, when)
+
+
+def rests(db: sqlite3.Connection, node_id: str) -> None:
+    """Note that a node is not busy any more."""
+    db.execute(_RESTS, (node_id,))
 
 
 def offline(db: sqlite3.Connection, node_ids: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """Tells the orchestrator every few seconds what this node holds, and hears what to cancel."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -58,6 +59,9 @@ def beat(tools: Tools, intake: Intake) -> None:
                 continue
         # What has just been taken may be cancelled at once, too.
         intake.taken.wait(max(0.0, interval - (time.monotonic() - begun)))
+    if tools.config.mode == "run-once":
+        with contextlib.suppress(ClientError):
+            tools.client.heartbeat(_said(tools))  # nobody else says that the node is free again
 
 
 def _said(tools: Tools) -> Heartbeat:

@@ -38,7 +38,7 @@ class Intake:
         self.draining = threading.Event()
         self.closed = threading.Event()
         self.taken = threading.Event()
-        """Set with each assignment that is taken; who waits for that clears it."""
+        """Set with each assignment that is taken, and when the runner ends; who waits for that clears it."""
 
     def offer(self, assignment: Assignment) -> tuple[Offer, str]:
         """Journal the assignment and begin it, unless it is known, wrong, or has no room; why, when refused."""

@@ -117,4 +117,7 @@ class Service:
         self._executor.join(LETTING_GO)
         # a report on its way may end; a long poll is simply hung up
         self._reporter.wake()
+        self._intake.taken.set()  # which the heartbeat waits for
         self._threads[0].join(LETTING_GO)
+        if self._tools.config.mode == "run-once":
+            self._threads[1].join(LETTING_GO)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,14 @@ def bridge(podman_env: dict[str, str]) -> str:
 @pytest.fixture
 def server(tmp_path: Path, bridge: str) -> Iterator[Server]:
     """A control plane that listens on loopback and, for containers, on podman's bridge."""
-    own = new_server(tmp_path / "qb", "--host", "127.0.0.1", "--host", bridge, "--loopback-nodes")
+    with running_server(tmp_path, bridge) as own:
+        yield own
+
+
+@contextmanager
+def running_server(folder: Path, bridge: str, *options: str) -> Iterator[Server]:
+    """The control plane of the fixture `server`, with more options."""
+    own = new_server(folder / "qb", "--host", "127.0.0.1", "--host", bridge, "--loopback-nodes", *options)
     own.start()
     try:
         yield own

@@ -1,7 +1,4 @@
-"""One suite over every way that a task comes to a node: each case must end alike, whichever transport brought it.
-
-A further transport joins by another entry in TRANSPORTS.
-"""
+"""One suite over every way that a task comes to a node: each case must end alike, whichever transport brought it."""
 
 import os
 import signal
@@ -19,14 +16,38 @@ from qb.contract.push import SIGNATURE, signature
 from qb.contract.states import Reason, TaskStatus
 from qb.contract.tasks import Task
 from tests.e2e.agent import Node, wait_until
+from tests.e2e.ansible_node import AnsibleNode, render_launcher
+from tests.e2e.conftest import running_server
 
 pytestmark = pytest.mark.podman
-TRANSPORTS = ("pull", "push")
+TRANSPORTS = ("pull", "push", "ansible")
+BY_ANSIBLE = pytest.mark.parametrize("transport", ["ansible"], indirect=True)
+BY_HTTP = pytest.mark.parametrize("transport", ["push"], indirect=True)
 
 
 @pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """The transport under test."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(transport: str, tmp_path: Path, bridge: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A control plane; with Ansible it finds on this machine what the role `runner` sets up on a node."""
+    options = []
+    (tmp_path / "node").mkdir()
+    if transport == "ansible":
+        launcher = render_launcher(tmp_path / "node")
+        options = ["--dispatch-launcher", str(launcher)]
+        monkeypatch.setenv("PATH", f"{tmp_path}/node/bin:{os.environ['PATH']}")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "node"))
+    with running_server(tmp_path, bridge, *options) as own:
+        yield own
+
+
+@pytest.fixture
 def node(
-    request: pytest.FixtureRequest,
+    transport: str,
     server: Any,
     agent_image: str,
     podman_env: dict[str, str],
@@ -34,9 +55,8 @@ def node(
     shown: Callable[[Any, Node], None],
 ) -> Iterator[Node]:
     """A runner that is brought its tasks by the transport under test."""
-    folder = tmp_path / "node"
-    folder.mkdir()
-    node = Node(server, folder, dict(podman_env), name=f"{request.param}-{os.getpid()}", mode=request.param)
+    kind = AnsibleNode if transport == "ansible" else Node
+    node = kind(server, tmp_path / "node", dict(podman_env), name=f"{transport}-{os.getpid()}", mode=transport)
     node.start()
     yield node
     shown(server, node)
@@ -121,7 +141,7 @@ def test_outage(
     assert ended(run("echo and the next one")).status is TaskStatus.SUCCESS
 
 
-@pytest.mark.parametrize("node", ["push"], indirect=True)
+@BY_HTTP
 def test_duplicate(client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
     """1,000 replays of one request, while it runs and after, start nothing; unsigned or altered ones neither."""
     task = run("echo on; sleep 3")

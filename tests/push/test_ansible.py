@@ -2,8 +2,8 @@
 
 import asyncio
 import json
+import os
 import stat
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from qb.push.ansible import AnsibleTransport
-from qb.push.ansible_play import LAYOUT, dispatch_playbook
+from qb.push.ansible_play import LAYOUT, Order, _inventory, dispatch_playbook
 from qb.push.transport import Outcome, PushNode
+from tests.e2e.ansible_node import render_launcher
 
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
 TASK = "3f2a0000-0000-4000-8000-000000000001"
@@ -26,18 +27,15 @@ def node(name: str = "edge-1", **variables: Any) -> PushNode:
 
 
 @pytest.fixture
-async def transport(tmp_path: Path) -> AsyncIterator[AnsibleTransport]:
-    """A transport whose runners are started by a shell that notes what it was asked to start."""
-    here = {
-        "qb_runner_user": "root",
-        "qb_runner_python": sys.executable,
-        "qb_runner_config": str(tmp_path / "runner.toml"),
-        "qb_handed_dir": str(tmp_path / "handed"),
-        "qb_become": False,
-        "qb_launcher": ["/bin/sh", "-c", f'echo "$0" "$@" >> {tmp_path}/started'],
-    }
-    (tmp_path / "runner.toml").write_text(f'orchestrator_url = "http://127.0.0.1:9"\nstate_dir = "{tmp_path}/state"\n')
-    found = AnsibleTransport(tmp_path / "plays", dispatch_playbook(), dict(LAYOUT) | here)
+async def transport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AnsibleTransport]:
+    """A transport to what the role `runner` puts on a node; in place of systemd a script notes what it shall start."""
+    (tmp_path / "node").mkdir()
+    launcher = render_launcher(tmp_path / "node")
+    (tmp_path / "node/bin/systemd-run").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/started\n')
+    (tmp_path / "node/runner.toml").write_text(f'state_dir = "{tmp_path}/state"\n')
+    monkeypatch.setenv("PATH", f"{tmp_path}/node/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    found = AnsibleTransport(tmp_path / "plays", dispatch_playbook(), dict(LAYOUT) | {"qb_launcher": str(launcher)})
     yield found
     await found.close()
 
@@ -47,11 +45,12 @@ async def test_an_assignment_is_placed_for_the_service_user_alone_and_a_runner_s
 ) -> None:
     sent = await transport.send(node(), ASSIGNMENT)
     assert sent.outcome is Outcome.STARTED, sent.why
-    (placed,) = (tmp_path / "handed").iterdir()
-    assert stat.S_IMODE(placed.stat().st_mode) == 0o600
+    (placed,) = (tmp_path / "qb-handed").iterdir()
+    assert (stat.S_IMODE(placed.stat().st_mode), stat.S_IMODE(placed.parent.stat().st_mode)) == (0o600, 0o700)
     assert json.loads(placed.read_text()) == {"api_key": "qbn_secret-key", "assignment": ASSIGNMENT}, "no template"
     started = (tmp_path / "started").read_text()
-    assert f"remote_runner run-once --config {tmp_path}/runner.toml --assignment {placed}" in started
+    assert f"remote_runner run-once --config {tmp_path}/node/runner.toml --assignment {placed}" in started
+    assert f"--unit=qb-run-{TASK}-1 " in started
     assert list((tmp_path / "plays").iterdir()) == [], "what ansible-runner wrote is gone"
     placed.unlink()
     for path in tmp_path.rglob("*"):  # noqa: ASYNC240  a handful of small files
@@ -77,3 +76,22 @@ async def test_what_a_killed_server_left_is_purged(tmp_path: Path) -> None:
     (tmp_path / "plays" / "play-old" / "handed-0").write_text(SECRET)
     await AnsibleTransport(tmp_path / "plays", dispatch_playbook()).close()
     assert list((tmp_path / "plays").iterdir()) == []
+
+
+async def test_what_the_launcher_cannot_start_goes_back_with_its_reason(
+    transport: AnsibleTransport, tmp_path: Path
+) -> None:
+    (tmp_path / "node/bin/systemd-run").write_text("#!/bin/sh\necho no bus to speak to >&2\nexit 1\n")
+    sent = await transport.send(node(), ASSIGNMENT)
+    assert sent.outcome is Outcome.REFUSED, sent.why
+    assert "no bus to speak to" in sent.why
+    assert list((tmp_path / "qb-handed").iterdir()) == [], "nothing secret stays"
+
+
+async def test_the_operators_own_way_in_is_not_the_control_planes(tmp_path: Path) -> None:
+    """Users, keys and sudo in the registry are for provisioning."""
+    mine = {"ansible_user": "ops", "ansible_become": True, "ansible_ssh_private_key_file": "/home/ops/key"}
+    inventory = _inventory(tmp_path, LAYOUT, [Order(node(ansible_port=2222, **mine), "ping")])["all"]
+    assert mine.keys().isdisjoint(inventory["hosts"]["node0"])
+    assert inventory["hosts"]["node0"]["ansible_port"] == 2222
+    assert inventory["vars"]["ansible_user"] == "qb-runner"
