@@ -18,7 +18,9 @@ from qb.service import datadir
 MANIFEST = "manifest.json"
 FORMAT = 1
 CHUNK = 1 << 20
-_NAME = re.compile(r"qb\.db|keys\.db|secret|blobs/[0-9a-f]{2}/[0-9a-f]{64}")
+ACCOUNTS = "dashboard/accounts.json"
+"""Who may sign in to the dashboard with a password; missing where nobody may."""
+_NAME = re.compile(rf"qb\.db|keys\.db|secret|{re.escape(ACCOUNTS)}|blobs/[0-9a-f]{{2}}/[0-9a-f]{{64}}")
 _TAR = (".tar",)
 
 

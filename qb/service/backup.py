@@ -1,4 +1,4 @@
-"""Backups: the database, the keys, the server's secret and the blobs together, taken while the server serves."""
+"""Backups: databases, the server's secret, the dashboard's accounts and the blobs together, while the server serves."""
 
 import tempfile
 from contextlib import closing
@@ -55,6 +55,8 @@ def _backup(data_dir: Path, target: Path, now: datetime) -> Made:
         writing.add("qb.db", copied)
         writing.add("keys.db", Path(scratch) / "keys.db")
         writing.add("secret", data_dir / "secret")
+        if (data_dir / archive.ACCOUNTS).is_file():
+            writing.add(archive.ACCOUNTS, data_dir / archive.ACCOUNTS)
         for checksum in blobs:
             name = f"blobs/{checksum[:2]}/{checksum}"
             if writing.add(name, data_dir / name) != checksum:

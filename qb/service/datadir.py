@@ -8,7 +8,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 # qb.db goes in last: where it is, the directory is complete.
-PARTS = ("blobs", "secret", "keys.db", "qb.db")
+PARTS = ("blobs", "dashboard", "secret", "keys.db", "qb.db")
+OPTIONAL = ("dashboard",)
+"""Made by `qb dashboard` when it is first needed, and brought along by a backup that holds its accounts."""
 
 
 @contextmanager
@@ -24,9 +26,10 @@ def new(data_dir: Path) -> Iterator[Path]:
         staging = Path(mkdtemp(prefix=".init-", dir=data_dir))
         try:
             yield staging
-            for part in PARTS:
+            parts = [part for part in PARTS if part not in OPTIONAL or (staging / part).exists()]
+            for part in parts:
                 sync(staging / part)
-            _move(staging, data_dir, moved)
+            _move(parts, staging, data_dir, moved)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         sync(data_dir)
@@ -45,8 +48,8 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _move(staging: Path, data_dir: Path, moved: list[Path]) -> None:
-    for part in PARTS:
+def _move(parts: list[str], staging: Path, data_dir: Path, moved: list[Path]) -> None:
+    for part in parts:
         target = data_dir / part
         if part == "blobs" and target.is_dir() and not any((staging / part).iterdir()):
             continue  # an empty or kept place for blobs serves as well

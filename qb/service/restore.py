@@ -43,7 +43,8 @@ def from_backup(source: Path, data_dir: Path, *, now: datetime, cancel_pending: 
 
 
 def from_replica(url: str, parts: Path, data_dir: Path, *, now: datetime, cancel_pending: bool = False) -> Restored:
-    """Make `data_dir` from a replica's databases and what `parts` holds: `secret` and, where there are any, `blobs`.
+    """Make `data_dir` from a replica's databases and what `parts` holds: `secret` and, where there are any, `blobs` and
+    the dashboard's accounts.
 
     Raises Conflict where a control plane lives, NotFound without a secret, Unreachable when the replica cannot be read.
     """
@@ -59,6 +60,10 @@ def from_replica(url: str, parts: Path, data_dir: Path, *, now: datetime, cancel
         shutil.copyfile(parts / "secret", place / "secret")
         if (parts / "blobs").is_dir():
             shutil.copytree(parts / "blobs", place / "blobs")
+        if (parts / archive.ACCOUNTS).is_file():
+            (place / archive.ACCOUNTS).parent.mkdir(mode=0o700)
+            shutil.copyfile(parts / archive.ACCOUNTS, place / archive.ACCOUNTS)
+            (place / archive.ACCOUNTS).chmod(0o600)
 
     return _restore(data_dir, fill, now, cancel_pending, lambda: None)
 

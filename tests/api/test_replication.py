@@ -12,7 +12,7 @@ import pytest
 
 from qb.domain.errors import Unreachable
 from qb.domain.times import utc_now
-from qb.service import replication, restore
+from qb.service import archive, replication, restore
 from tests.fixtures_server import Server, new_server
 
 PATIENCE = 30
@@ -57,10 +57,13 @@ def test_the_restore_drill(url: str, tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     shutil.copy(own.data_dir / "secret", tmp_path / "parts" / "secret")
     shutil.copytree(own.data_dir / "blobs", tmp_path / "parts" / "blobs")
+    (tmp_path / "parts" / "dashboard").mkdir()
+    (tmp_path / "parts" / archive.ACCOUNTS).write_text("[]\n")
     own.kill()
     shutil.rmtree(own.data_dir)
     restored = restore.from_replica(url, tmp_path / "parts", own.data_dir, now=utc_now())
     assert (restored.epoch, restored.pending) == (1, 0)
+    assert (own.data_dir / archive.ACCOUNTS).read_text() == "[]\n"
     again = Server(own.data_dir, own.admin_key, own.registration_token, ("--replicate", url + "-2"), port=own.port)
     again.start()
     try:

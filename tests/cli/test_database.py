@@ -26,6 +26,7 @@ def test_a_backup_of_a_serving_control_plane_is_whole_and_comes_back(
     name: str, qb: Any, server: Server, tmp_path: Path
 ) -> None:
     made = kept(server)
+    assert qb("dashboard", "user", "add", "dora", "--data-dir", str(server.data_dir), stdin=b"correct horse\n").code == 0
     stop = threading.Event()
 
     def write() -> None:
@@ -48,7 +49,10 @@ def test_a_backup_of_a_serving_control_plane_is_whole_and_comes_back(
     assert "restored as epoch 1" in ran.out
     assert qb("db", "check", "--data-dir", str(new)).code == 0
     assert (new / "secret").read_bytes() == (server.data_dir / "secret").read_bytes()
-    assert {(new / part).stat().st_mode & 0o777 for part in ("secret", "keys.db")} == {0o600}
+    accounts = "dashboard/accounts.json"
+    assert (new / accounts).read_bytes() == (server.data_dir / accounts).read_bytes()
+    assert {(new / part).stat().st_mode & 0o777 for part in ("secret", "keys.db", accounts)} == {0o600}
+    assert (new / "dashboard").stat().st_mode & 0o777 == 0o700
     again = Server(new, server.admin_key, server.registration_token)
     again.start()
     try:
