@@ -62,7 +62,7 @@ class SignIn:
         return self._begun(request, sessions.of_account(account), posted.get("next"))
 
     def _begun(self, request: Any, actor: sessions.Actor, target: str | None) -> Response:
-        response = Response.redirect(_local(target) or str(self._datasette.urls.instance()))
+        response = Response.redirect(str(self._datasette.urls.path(_local(target) or "/")))
         response.headers["Cache-Control"] = "no-store"
         sessions.begin(self._datasette, response, actor, secure=request.scheme == "https")
         return response

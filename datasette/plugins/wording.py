@@ -18,6 +18,7 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # Controls, and marks that reorder or hide what follows: a name could read as another name.
 _TREACHEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _TASK_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _KILO = 1024
 _SIZES = ("KiB", "MiB", "GiB", "TiB")
@@ -56,6 +57,16 @@ def clock(moment: str | None) -> str:
     return "" if moment is None else line(moment)[:19].replace("T", " ")
 
 
+def told(text: str, limit: int = 0) -> str:
+    """`line` of a sentence of ours, its ISO 8601 moments as ``2026-01-31 12:00:00 UTC``."""
+    return line(_MOMENT.sub(r"\1 \2 UTC", text), limit)
+
+
+def span(seconds: float) -> str:
+    """Seconds as ``45 s``, ``2 min 30 s``, ``1 h``."""
+    return _span(seconds)
+
+
 def size(count: int) -> str:
     """Bytes as ``812 B``, ``3.1 KiB``, ``2.0 MiB`` or ``1.5 GiB``."""
     if count < _KILO:
@@ -64,9 +75,14 @@ def size(count: int) -> str:
     return f"{count / _KILO**exponent:.1f} {_SIZES[exponent - 1]}"
 
 
+def tally(count: int, most: int | None = None) -> str:
+    """A count as ``1,240``; ``100,000+`` where counting ended at `most`."""
+    return f"{most:,}+" if most is not None and count >= most else f"{count:,}"
+
+
 def percent(rate: tuple[int, int]) -> str:
-    """(successes, tasks) as ``97 %``, empty where there were none."""
-    return f"{round(100 * rate[0] / rate[1])} %" if rate[1] else ""
+    """(successes, tasks) as ``97%``, empty where there were none."""
+    return f"{round(100 * rate[0] / rate[1])}%" if rate[1] else ""
 
 
 def entries(text: str) -> list[str]:
@@ -111,7 +127,8 @@ def detail(text: str | None) -> list[tuple[str, str]]:
 @hookimpl
 def prepare_jinja2_environment(env: Environment) -> None:
     """Make the filters known to the templates."""
-    for each in (plain, line, ago, lasted, clock, size, pairs, target, parts, detail, percent, entries):
+    times, numbers = (ago, lasted, span, clock), (size, percent, tally)
+    for each in (plain, line, told, *times, *numbers, pairs, target, parts, detail, entries):
         env.filters[each.__name__] = each
 
 

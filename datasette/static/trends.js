@@ -11,7 +11,10 @@
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  const theme = () => ({
+  const NARROW = 420;
+
+  // `width` of the plot in pixels: a legend in one line would be cut on a phone.
+  const theme = (width) => ({
     background: "transparent",
     font: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif",
     view: { stroke: null },
@@ -20,7 +23,7 @@
       domainColor: colour("--rule"), tickColor: colour("--rule"), titleFontWeight: 400, labelFontSize: 11,
     },
     axisX: { grid: false },
-    legend: { labelColor: colour("--ink"), titleColor: colour("--quiet"), orient: "top", title: null, labelFontSize: 12 },
+    legend: { labelColor: colour("--ink"), titleColor: colour("--quiet"), orient: "top", title: null, labelFontSize: 12, columns: width < NARROW ? 2 : 0 },
     range: {
       category: ["--busy", "--warn", "--good", "--bad", "--violet", "--teal", "--quiet"].map(colour),
     },
@@ -53,7 +56,7 @@
         width: "container", height: 200, autosize: { type: "fit", contains: "padding" },
         ...painted(JSON.parse(figure.dataset.display)),
         description: figure.querySelector("h2").textContent,
-        data: { values: rows }, config: theme(),
+        data: { values: rows }, config: theme(place.clientWidth),
       };
       await window.vegaEmbed(place, spec, { mode: "vega-lite", actions: false, ast: true, renderer: "svg" });
     }
@@ -64,6 +67,7 @@
     if (document.hidden) return;
     try {
       for (const figure of figures) await draw(figure);
+      document.getElementById("nothing").hidden = figures.some((figure) => !figure.classList.contains("nothing"));
       note.textContent = "Live";
       note.classList.remove("stale");
     } catch (error) {

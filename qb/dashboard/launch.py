@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from qb.dashboard.place import DashboardError, Place
 
@@ -14,12 +15,15 @@ _PLUGINS = "datasette-dashboards,datasette-render-markdown,datasette-leaflet"
 
 
 def configuration() -> Path:
-    """The folder with metadata, settings, templates, plugins and static files. Raises DashboardError without one."""
+    """The folder with metadata, settings, templates, plugins and static files. Raises DashboardError without one.
+
+    In a wheel it is `site` beside this file, in a checkout `datasette`.
+    """
     here = Path(__file__).resolve()
     for folder in (here.parent / "site", here.parents[2] / "datasette"):
         if (folder / "metadata.yml").is_file():
             return folder
-    raise DashboardError("the dashboard's configuration is not installed here: run it from the project's own folder")
+    raise DashboardError("the dashboard's configuration is missing here: install all-time-quarterback[dashboard] anew")
 
 
 def command(place: Place, *, host: str, port: int, url: str) -> list[str]:
@@ -31,6 +35,7 @@ def command(place: Place, *, host: str, port: int, url: str) -> list[str]:
     settings = json.loads((config / "settings.json").read_text("utf-8"))
     if url.startswith("https:"):
         settings["force_https_urls"] = "on"
+    settings["base_url"] = f"{urlsplit(url).path.rstrip('/')}/"
     for name, value in settings.items():
         line += ["--setting", name, str(value)]
     return line

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from qb.store import hours
 from qb.store.database import connect
 
 schema = Migrations("quarterback")
@@ -387,6 +388,16 @@ _PROVISION_RUNS = """CREATE TABLE provision_runs (
 def m017_provision_runs(db: Database) -> None:
     """Who ran which playbook on which hosts, and what came of it."""
     db.execute(_PROVISION_RUNS)
+
+
+@schema()
+def m018_sums_by_the_hour(db: Database) -> None:
+    """Sums for the trends, and lists of the tasks of one creator or one reason; claims write to none of these."""
+    for statement in hours.STATEMENTS:
+        db.execute(statement)
+    db.execute("CREATE INDEX tasks_by_creator ON tasks (created_by, seq)")
+    db.execute("CREATE INDEX tasks_by_reason ON tasks (reason, seq) WHERE reason IS NOT NULL")
+    db.execute("CREATE INDEX tasks_failed ON tasks (completed_at, reason, assigned_node_id) WHERE reason IS NOT NULL")
 
 
 def migrate(path: Path) -> list[str]:

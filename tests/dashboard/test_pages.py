@@ -19,7 +19,7 @@ QUERIES = ["queue", "tasks_by_status?status=error", "failures_by_reason?days=", 
 def test_the_front_page_shows_every_node(dashboard: Any) -> None:
     page = dashboard.page()
     assert page.status_code == 200
-    for word in ("edge-berlin-1", "client=acme", "wire 2", "wire 1, D", "draining", "offline", "65%", "100 %"):
+    for word in ("edge-berlin-1", "client=acme", "wire 2", "wire 1, D", "draining", "offline", "65%", "100%"):
         assert word in page.text, word
     assert re.search(r"\b\d+ s ago", page.text)
     assert f'href="/task/{dashboard.tasks["running"]}"' in page.text

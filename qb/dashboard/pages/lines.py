@@ -8,4 +8,5 @@ SELECT t.seq, t.id, t.status, coalesce(t.title, substr(s.prompt, 1, 200)) AS wha
 FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t.placement_id
 LEFT JOIN nodes n ON n.id = t.assigned_node_id
 """
-LIVE = TASK_LINE + "WHERE t.lease_expires_at IS NOT NULL ORDER BY t.seq DESC LIMIT :limit"
+# Without the plus SQLite would walk through all tasks in the order of seq, to spare itself the sorting of a few.
+LIVE = TASK_LINE + "WHERE t.lease_expires_at IS NOT NULL ORDER BY +t.seq DESC LIMIT :limit"

@@ -8,9 +8,10 @@ from qb.domain.times import parse
 
 QUIET_SECONDS = 60
 """When nothing has happened for so long though there are nodes, the control plane itself may be down."""
-DAY = 86_400
-COUNTED = 10_000
-"""Counts end here: beyond it the page says more than that many."""
+HOUR = 3_600
+DAY = 24 * HOUR
+COUNTED = 100_000
+"""Counts of what waits end here: beyond it the page says so many and more."""
 
 _PULSE = """
 SELECT (SELECT count(*) FROM nodes) AS nodes,
@@ -18,19 +19,24 @@ SELECT (SELECT count(*) FROM nodes) AS nodes,
     (SELECT max(last_seen_at) FROM nodes) AS heard_at,
     (SELECT at FROM task_events ORDER BY id DESC LIMIT 1) AS event_at,
     (SELECT count(*) FROM tasks WHERE lease_expires_at IS NOT NULL) AS running,
-    (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE status = 'pending' LIMIT :most))
-        - (SELECT count(*) FROM schedules) AS waiting
+    (SELECT count(*) FROM (
+        SELECT 1 FROM tasks WHERE status = 'pending' AND schedule_id IS NOT id LIMIT :most)) AS waiting
 """
+# Whole hours by their sums, and what came before the first of them.
 _ENDED = """
-SELECT status, count(*) AS tasks
-FROM (SELECT status FROM tasks WHERE completed_at >= :since ORDER BY completed_at DESC LIMIT :most) GROUP BY status
+SELECT status, sum(tasks) AS tasks FROM (
+    SELECT status, tasks FROM hourly_endings WHERE hour >= :first
+    UNION ALL
+    SELECT status, count(*) FROM (
+        SELECT status FROM tasks WHERE completed_at >= :since AND completed_at < :first LIMIT :most) GROUP BY status
+) GROUP BY status
 """
 
 
 async def pulse(read: Read, now: datetime) -> dict[str, Any]:
     """Counts of nodes and tasks, and `quiet_since`: the last sign of life when that is too long ago, else None."""
     counts = (await read(_PULSE, most=COUNTED))[0]
-    ended = await read(_ENDED, since=before(now, DAY), most=COUNTED)
+    ended = await read(_ENDED, since=before(now, DAY), first=before(now, DAY - HOUR)[:13], most=COUNTED)
     lately = {row["status"]: row["tasks"] for row in ended}
     signs = [moment for moment in (counts["heard_at"], counts["event_at"]) if moment]
     last = max(signs, default=None)

@@ -29,10 +29,15 @@ _CREATORS = """
 SELECT created_by AS creator, count(*) AS tasks FROM (SELECT created_by FROM tasks ORDER BY seq DESC LIMIT 2000)
 WHERE created_by IS NOT NULL GROUP BY created_by ORDER BY tasks DESC, creator LIMIT 40
 """
+# The newest of each node, by the index of a node's tasks; then the newest of all of them.
+_OF_NODES = """
+AND t.seq IN (SELECT e.value FROM nodes n, json_each((SELECT json_group_array(seq) FROM (
+    SELECT t.seq FROM tasks t JOIN task_specs s ON s.task_id = t.id
+    WHERE t.assigned_node_id = n.id AND {conditions} ORDER BY t.seq DESC LIMIT :limit))) e WHERE n.name GLOB :node)
+"""
 _CONDITIONS = {
     "status": "t.status = :status",
     "reason": "t.reason = :reason",
-    "node": "t.assigned_node_id IN (SELECT id FROM nodes WHERE name GLOB :node)",
     "by": "t.created_by = :by",
     "group": "t.group_id = :group",
     "text": (
@@ -44,7 +49,7 @@ _CONDITIONS = {
 
 async def tasks(read: Read, arguments: Arguments, now: datetime) -> dict[str, Any]:
     """Values of the page. With a filter there is one list, newest first, in pages; without, what an operator asks."""
-    filters = asked(arguments, *_CONDITIONS)
+    filters = asked(arguments, *_CONDITIONS, "node")
     values: dict[str, Any] = {
         "filters": filters,
         "filtered": any(filters.values()),
@@ -67,9 +72,10 @@ async def tasks(read: Read, arguments: Arguments, now: datetime) -> dict[str, An
 
 async def _narrowed(read: Read, filters: dict[str, str], before: int, now: datetime) -> dict[str, Any]:
     given = {name: value for name, value in filters.items() if value}
-    conditions = " AND ".join(_CONDITIONS[name] for name in given)
     # the conditions are constants of ours; what the reader typed goes in as parameters
-    sql = f"{TASK_LINE} WHERE t.seq < :before AND {conditions} ORDER BY t.seq DESC LIMIT :limit"
+    conditions = " AND ".join(["t.seq < :before", *(_CONDITIONS[name] for name in given if name in _CONDITIONS)])
+    of_nodes = _OF_NODES.format(conditions=conditions) if "node" in given else ""
+    sql = f"{TASK_LINE} WHERE {conditions} {of_nodes} ORDER BY t.seq DESC LIMIT :limit"
     found = await read(sql, **given, before=before, searched=SEARCHED, limit=SHOWN + 1)
     shown = found[:SHOWN]
     waiting = [task for task in shown if task["status"] == TaskStatus.PENDING]

@@ -17,7 +17,7 @@ _NODES = """
 SELECT id, name, status, state, wire, slots, capabilities, tags, limits, last_seen_at, created_at, poll_interval
 FROM nodes ORDER BY name
 """
-_HELD = "SELECT assigned_node_id AS node_id, id FROM tasks WHERE lease_expires_at IS NOT NULL ORDER BY seq"
+_HELD = "SELECT assigned_node_id AS node_id, id FROM tasks WHERE lease_expires_at IS NOT NULL ORDER BY +seq"
 _WAITS_FOR = """
 SELECT d.task_id, o.id, o.status FROM task_dependencies d JOIN tasks o ON o.id = d.depends_on
 WHERE d.task_id IN (SELECT value FROM json_each(:tasks)) AND o.completed_at IS NULL ORDER BY o.seq
