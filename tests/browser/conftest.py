@@ -17,7 +17,7 @@ from tests.dashboard.seed_fleet import make
 NO_BROWSER = "QB_TEST_NO_BROWSER"
 HERE = Path(__file__).parent
 SCREENSHOTS = HERE.parents[1] / ".state" / "screenshots"
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+SIZES = {"desktop": (1280, 900), "phone": (390, 844), "readme": (1080, 620)}
 QUIET = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
     "--no-first-run --disable-dev-shm-usage"
@@ -57,6 +57,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dashboard,
     named = make(data_dir)
     with served(data_dir, seeded=False) as running:
         yield running, named
+
+
+@pytest.fixture(scope="session")
+def tidy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """The same fleet without text that tries to be markup: for the pictures of the README."""
+    data_dir = tmp_path_factory.mktemp("tidy")
+    make(data_dir, unruly=False)
+    with served(data_dir, seeded=False) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,27 @@ def test_a_new_row_appears_by_itself_and_the_reader_stays_where_he_is(browser: B
         assert page.inner_text("#freshness") == "Live"
 
 
+@pytest.mark.parametrize("path", ["/", "/tasks", "/task/{done}", "/audit"])
+def test_a_renewal_replaces_nothing_that_is_still_there(browser: Browser, fleet: Fleet, path: str) -> None:
+    dashboard, tasks = fleet
+    with visit(browser, dashboard) as page:
+        page.goto(dashboard.url + path.format(**tasks))
+        page.evaluate("""() => {
+            scrollTo(0, 300);
+            window.before = [...document.querySelectorAll('main *')];
+        }""")
+        at = page.evaluate("scrollY")
+        for _ in range(2):
+            with page.expect_response(
+                lambda answer: answer.request.resource_type == "fetch", timeout=20_000
+            ) as renewed:
+                pass
+            renewed.value.finished()
+        # times grow by a word now and then ("1 min" to "1 min 1 s" stays one element): no element may go
+        assert page.evaluate("window.before.filter((each) => !each.isConnected).length") == 0
+        assert page.evaluate("scrollY") == at
+
+
 def test_what_is_folded_out_stays_so_and_the_output_follows_its_end(browser: Browser, fleet: Fleet) -> None:
     dashboard, tasks = fleet
     with visit(browser, dashboard) as page:

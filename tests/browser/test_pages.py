@@ -14,9 +14,17 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 RUN_AXE = "axe.run({resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
 GRAVE = ("serious", "critical")
 CHARTS = 7
+# Numbers what a mouse could use, and says how much there is; a page that has much is cut to what comes first.
+MARK_USABLE = """() => {
+    for (const row of document.querySelectorAll('tbody tr:nth-child(n + 4)')) row.remove();
+    const usable = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
+        .filter((each) => each.checkVisibility() && each.type !== 'hidden');
+    usable.forEach((each, number) => { each.usable = number; });
+    return usable.length;
+}"""
 
 PLAIN = {
-    "fleet": "/", "tasks": "/tasks", "audit": "/audit", "trends": "/-/dashboards/trends?hours=24", "data": "/qb",
+    "fleet": "/", "tasks": "/tasks", "queue": "/tasks#waiting", "finished": "/tasks#finished", "audit": "/audit", "trends": "/-/dashboards/trends?hours=24", "data": "/qb",
     "failed": "/tasks?status=error", "query": "/qb/failures_by_reason?days=", "table": "/qb/nodes",
     "sql": "/qb?sql=select+name,+status+from+nodes+order+by+name",
 }  # fmt: skip
@@ -24,6 +32,7 @@ OF_A_TASK = {"task": "done", "hostile": "hostile", "waiting": "stuck", "dialogue
 OF_ROWS = {
     "schedule": ("task", "SELECT task_id FROM schedules"),
     "node": ("node", "SELECT id FROM nodes WHERE name = 'edge-graz-6'"),
+    "transcript": ("task", "SELECT id FROM tasks WHERE crush_session_id IS NOT NULL AND status = 'error' ORDER BY seq"),
     "old_node": ("node", "SELECT id FROM nodes WHERE name = 'legacy-box'"),
 }
 LOOKS = [("desktop", "light"), ("phone", "dark")]
@@ -93,6 +102,21 @@ def test_where_there_is_nothing_the_page_says_what_to_do(
         assert command in page.locator(".empty").inner_text()
 
 
+@pytest.mark.parametrize("name", ["fleet", "failed", "dialogue", "transcript", "node", "query", "table", "sql", "data"])
+def test_the_keyboard_reaches_all_that_can_be_used(
+    browser: Browser, fleet: tuple[Dashboard, dict[str, str]], name: str
+) -> None:
+    dashboard, tasks = fleet
+    with visit(browser, dashboard) as page:
+        page.goto(dashboard.url + _path(name, dashboard, tasks))
+        wanted = page.evaluate(MARK_USABLE)
+        reached = set()
+        for _ in range(wanted + 5):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.usable ?? -1"))
+        assert reached >= set(range(wanted))
+
+
 def test_the_keyboard_reaches_the_content_and_every_page(browser: Browser, nothing: Dashboard) -> None:
     with visit(browser, nothing) as page:
         page.goto(nothing.url)
@@ -103,6 +127,13 @@ def test_the_keyboard_reaches_the_content_and_every_page(browser: Browser, nothi
         assert reached == ["Skip to the content", "All-Time Quarterback", "Fleet", "Tasks", "Trends", "Audit", "Data"]
         page.keyboard.press("Enter")
         page.wait_for_url("**/qb")
+
+
+@pytest.mark.parametrize(("name", "path"), [("fleet", "/"), ("trends", "/-/dashboards/trends?hours=72")])
+def test_the_pictures_of_the_readme(browser: Browser, tidy: Dashboard, name: str, path: str) -> None:
+    with visit(browser, tidy, size="readme") as page:
+        page.goto(tidy.url + path)
+        _look(page, f"{name}-readme")
 
 
 def test_sign_in_is_sound(browser: Browser, nothing: Dashboard) -> None:

@@ -26,7 +26,9 @@ def test_a_backup_of_a_serving_control_plane_is_whole_and_comes_back(
     name: str, qb: Any, server: Server, tmp_path: Path
 ) -> None:
     made = kept(server)
-    assert qb("dashboard", "user", "add", "dora", "--data-dir", str(server.data_dir), stdin=b"correct horse\n").code == 0
+    assert (
+        qb("dashboard", "user", "add", "dora", "--data-dir", str(server.data_dir), stdin=b"correct horse\n").code == 0
+    )
     stop = threading.Event()
 
     def write() -> None:

@@ -58,15 +58,21 @@ def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
 
 
 @contextmanager
-def over(data_dir: Path, tasks: dict[str, str], seeder: ModuleType) -> Iterator[Dashboard]:
-    """Run it over a data directory that is there, signed in as analyst; its log is datasette.log there."""
+def over(
+    data_dir: Path, tasks: dict[str, str], seeder: ModuleType, *, path: str = "", env: dict[str, str] | None = None
+) -> Iterator[Dashboard]:
+    """Run it over a data directory that is there, signed in as analyst; its log is datasette.log there.
+
+    `path` is where browsers find it on its host, `env` the environment of its process.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = data_dir / "datasette.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(dashboard_command(data_dir, port), stdout=out, stderr=out, cwd=data_dir)
     url = f"http://127.0.0.1:{port}"
+    command = dashboard_command(data_dir, port) + (["--url", url + path] if path else [])
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=data_dir, env=env)
     with httpx2.Client(base_url=url, timeout=10, trust_env=False) as http:
         try:
             _await_answer(http, process, log)
@@ -129,6 +135,13 @@ def empty_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashbo
 
 
 @pytest.fixture(scope="module")
-def dashboard_over() -> Callable[[Path], AbstractContextManager[Dashboard]]:
-    """Runs a dashboard over the data directory of a control plane."""
-    return lambda data_dir: over(data_dir, {}, _seeder())
+def dashboard_over() -> Callable[..., AbstractContextManager[Dashboard]]:
+    """Runs a dashboard over the data directory of a control plane; `path` and `env` as in `over`."""
+    return lambda data_dir, **more: over(data_dir, {}, _seeder(), **more)
+
+
+@pytest.fixture
+def seeded(tmp_path: Path) -> Path:
+    """A data directory with the seeded fleet, for a dashboard that a test starts by itself."""
+    _prepare(tmp_path, _seeder())
+    return tmp_path

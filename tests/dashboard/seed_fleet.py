@@ -226,8 +226,11 @@ class Fleet:
             )
 
 
-def make(directory: Path, *, nodes: int = 50, tasks: int = 5000) -> dict[str, str]:
-    """Make qb.db in `directory`; returns the ids of a few tasks by a short name (see tests.dashboard.seed)."""
+def make(directory: Path, *, nodes: int = 50, tasks: int = 5000, unruly: bool = True) -> dict[str, str]:
+    """Make qb.db in `directory`; returns the ids of a few tasks by a short name (see tests.dashboard.seed).
+
+    `unruly` False leaves out the text that tries to be markup.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     migrate(directory / "qb.db")
     db = connect(directory / "qb.db")
@@ -235,7 +238,7 @@ def make(directory: Path, *, nodes: int = 50, tasks: int = 5000) -> dict[str, st
         db.execute("BEGIN")
         Fleet(db, nodes=nodes, tasks=tasks).fill()
         db.execute("COMMIT")
-        return seed(db)
+        return seed(db, unruly=unruly)
     finally:
         db.close()
 
