@@ -24,7 +24,8 @@ MARK_USABLE = """() => {
 }"""
 
 PLAIN = {
-    "fleet": "/", "tasks": "/tasks", "queue": "/tasks#waiting", "finished": "/tasks#finished", "audit": "/audit", "trends": "/-/dashboards/trends?hours=24", "data": "/qb",
+    "fleet": "/", "tasks": "/tasks", "queue": "/tasks#waiting", "finished": "/tasks#finished",
+    "audit": "/audit", "trends": "/-/dashboards/trends?hours=24", "data": "/qb",
     "failed": "/tasks?status=error", "query": "/qb/failures_by_reason?days=", "table": "/qb/nodes",
     "sql": "/qb?sql=select+name,+status+from+nodes+order+by+name",
 }  # fmt: skip
