@@ -15,6 +15,7 @@ from qb.dashboard.accounts import Accounts
 from qb.dashboard.links import GOOD_FOR, Invitation, Links
 from qb.dashboard.place import DashboardError, Place
 from qb.dashboard.roles import Role
+from tests.fixtures_server import new_server
 
 PASSWORD = "correct horse battery"
 PAGES = [
@@ -213,3 +214,15 @@ def test_a_cookie_that_was_tampered_with_signs_nobody_in(dashboard: Any) -> None
     for bad in (good[:-2] + "xx", "x" + good, "", "e30." + good.partition(".")[2]):
         with closing(httpx2.Client(base_url=dashboard.url, cookies={"ds_actor": bad}, trust_env=False)) as http:
             assert http.get("/").status_code == 302
+
+
+def test_the_api_leads_to_the_dashboard(dashboard: Any, tmp_path: Path) -> None:
+    server = new_server(tmp_path / "qb", "--dashboard-url", dashboard.url)
+    server.start()
+    try:
+        led = httpx2.get(f"{server.url}/dashboard")
+        assert led.is_redirect
+        assert led.headers["location"].rstrip("/") == dashboard.url
+        assert httpx2.get(led.headers["location"]).headers["location"] == "/-/sign-in"
+    finally:
+        server.stop()
