@@ -2,7 +2,7 @@
 
 from falcon.asgi import Request, Response
 
-from qb.api.media import read_model, reply, reply_page
+from qb.api.media import read_model, reply, reply_aged, reply_page
 from qb.contract.keys import KeyCreate, TokenCreate
 from qb.contract.queries import LAST_CURSOR, AuditFilters, KeyRotation
 from qb.service.audit import Audit
@@ -17,8 +17,8 @@ class Keys:
         self._service = service
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Every key, without its secret."""
-        reply(resp, await self._service.every())
+        """Keys without their secrets, the oldest first; X-Next-Cursor leads to the next page."""
+        reply_aged(resp, await self._service.every(), req.context.query)
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Make a key."""
@@ -49,8 +49,8 @@ class Tokens:
         self._service = service
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Every token, without its secret."""
-        reply(resp, await self._service.every())
+        """Tokens without their secrets, the oldest first; X-Next-Cursor leads to the next page."""
+        reply_aged(resp, await self._service.every(), req.context.query)
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Make a token."""

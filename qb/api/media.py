@@ -8,7 +8,7 @@ import orjson
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from qb.contract.queries import name_cursor
+from qb.contract.queries import AgePage, name_cursor
 from qb.domain.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
 from qb.domain.etags import names
 
@@ -192,6 +192,13 @@ def reply_page(resp: Response, entries: list[dict[str, Any]], cursor: str | None
 def reply_named(resp: Response, entries: list[dict[str, Any]], limit: int) -> None:
     """Answer with a page of a list that is read by name."""
     reply_page(resp, entries, name_cursor(entries[-1]["name"]) if len(entries) >= limit else None)
+
+
+def reply_aged(resp: Response, entries: list[dict[str, Any]], query: AgePage) -> None:
+    """Answer with a page of a short list, given as a whole."""
+    left = sorted((each for each in entries if AgePage.age(each) > query.cursor), key=AgePage.age)
+    page = left[: query.limit]
+    reply_page(resp, page, name_cursor(AgePage.age(page[-1])) if len(left) > len(page) else None)
 
 
 def encode(obj: Any) -> bytes:

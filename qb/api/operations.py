@@ -2,7 +2,7 @@
 
 from falcon.asgi import Request, Response
 
-from qb.api.media import read_model, reply
+from qb.api.media import read_model, reply, reply_aged
 from qb.contract.fleet import Cleaned
 from qb.contract.queries import Cleanup
 from qb.contract.webhooks import WebhookCreate
@@ -17,8 +17,8 @@ class Webhooks:
         self._service = service
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Every webhook, without its secret."""
-        reply(resp, await self._service.every())
+        """Webhooks without their secrets, the oldest first; X-Next-Cursor leads to the next page."""
+        reply_aged(resp, await self._service.every(), req.context.query)
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Make a webhook."""

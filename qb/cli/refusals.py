@@ -96,6 +96,6 @@ def checked(names: dict[str, str]) -> Iterator[None]:
         yield
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else ""
+        whole, field = ".".join(map(str, first["loc"])), str(first["loc"][0]) if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
-        raise CliError(f"{names.get(field, field)}: {message}", "see --help", Exit.USAGE) from error
+        raise CliError(f"{names.get(whole) or names.get(field, field)}: {message}", "see --help", Exit.USAGE) from error

@@ -10,7 +10,7 @@ from qb.cli import group as groups
 from qb.cli import task as tasks
 from qb.cli.environment import environment
 from qb.cli.exits import CliError, Exit
-from qb.cli.options import Format, Output, coming, duration, examples, pairs
+from qb.cli.options import Format, Output, byte_count, coming, duration, examples, pairs
 from qb.cli.sections import Sectioned
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ _FIELDS = {
     "image": "--image",
     "env": "--env",
     "needs": "--needs",
+    "limits.memory_mb": "--memory",
+    "limits.cpus": "--cpus",
+    "limits.pids": "--pids",
 }
 
 
@@ -163,6 +166,14 @@ def create(
         str | None,
         typer.Option(metavar="IMAGE", help="Container image, instead of the node's own.", rich_help_panel=_WHERE),
     ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(parser=byte_count, metavar="SIZE", help="Memory at most, as 512M or 2G.", rich_help_panel=_GETS),
+    ] = None,
+    cpus: Annotated[
+        float | None, typer.Option(metavar="N", help="Processor cores at most, as 0.5.", rich_help_panel=_GETS)
+    ] = None,
+    pids: Annotated[int | None, typer.Option(metavar="N", help="Processes at most.", rich_help_panel=_GETS)] = None,
     env: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Hand over this variable of yours (repeatable).", rich_help_panel=_GETS),
@@ -218,6 +229,7 @@ def create(
         "retry_on": retry_on,
         "image": image,
         "env": environment(env, env_file, os.environ),
+        "limits": _limits(memory, cpus, pids),
         "strict": strict or None,
         "needs": needs,
     }
@@ -257,6 +269,11 @@ def _warn(warnings: list[str]) -> None:
 
     for warning in warnings:
         typer.echo(f"warning: {one_line(warning)}", err=True)
+
+
+def _limits(memory: int | None, cpus: float | None, pids: int | None) -> dict[str, Any] | None:
+    given = {"memory_mb": None if memory is None else memory >> 20, "cpus": cpus, "pids": pids}
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def _prompt(given: str) -> str:

@@ -5,6 +5,7 @@ from qb.contract.audit import AuditEntry
 from qb.contract.keys import Key, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
 from qb.contract.nodes import Node, NodeChange, Registered
 from qb.contract.provisioning import ProvisionRun, ProvisionRunCreate
+from qb.contract.queries import MOST
 
 
 class Administration:
@@ -21,7 +22,7 @@ class Administration:
 
     def keys(self) -> list[Key]:
         """Every key, the oldest first."""
-        return self._wire.models(Key, "list_keys")
+        return self._wire.pages(Key, "list_keys", params={"limit": MOST})
 
     def key(self, key_id: str) -> Key:
         """One key."""
@@ -48,7 +49,7 @@ class Administration:
 
     def tokens(self) -> list[Token]:
         """Every registration token, the oldest first."""
-        return self._wire.models(Token, "list_tokens")
+        return self._wire.pages(Token, "list_tokens", params={"limit": MOST})
 
     def remove_token(self, token_id: str) -> Token:
         """Let nobody join with the token any more."""

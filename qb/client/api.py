@@ -239,7 +239,7 @@ class QbClient(SchedulingCalls):
 
     def webhooks(self) -> list[Webhook]:
         """Every webhook."""
-        return self._wire.models(Webhook, "list_webhooks")
+        return self._wire.pages(Webhook, "list_webhooks", params={"limit": MOST})
 
     def remove_webhook(self, webhook_id: str) -> Webhook:
         """Tell it nothing more."""

@@ -169,6 +169,15 @@ class NamePage(Query):
     cursor: NameCursor = Field(default="", description="X-Next-Cursor of the page before")
 
 
+class AgePage(NamePage):
+    """A page of things that are listed by age, the oldest first. `cursor` is read as `age` of the last one."""
+
+    @staticmethod
+    def age(entry: dict[str, Any]) -> str:
+        """What such a list is sorted by."""
+        return f"{entry['created_at']} {entry['id']}"
+
+
 class Poll(WorkerQuery):
     """GET /tasks/pending."""
 

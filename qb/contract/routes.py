@@ -11,6 +11,7 @@ from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
 from qb.contract.provisioning import ProvisionRun, ProvisionRunCreate
 from qb.contract.queries import (
+    AgePage,
     ArtifactPut,
     AuditFilters,
     ChangeHeaders,
@@ -226,18 +227,18 @@ ROUTES: tuple[Route, ...] = (
     Route("show_provision_run", "GET", "/provision-runs/{run_id}", ADMIN, None, ProvisionRun),
     # operators: credentials
     Route("create_key", "POST", "/keys", ADMIN, KeyCreate, KeyCreated, status=201),
-    Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True),
+    Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True, query=AgePage),
     Route("audit_keys", "GET", "/keys/audit", ADMIN, None, AuditEntry, many=True, query=AuditFilters),
     Route("show_key", "GET", "/keys/{key_id}", ADMIN, None, Key),
     Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, None, Key),
     Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, None, KeyCreated, query=KeyRotation),
     Route("revoke_key", "POST", "/keys/{key_id}/revoke", ADMIN, None, Key),
     Route("create_token", "POST", "/registration-tokens", ADMIN, TokenCreate, TokenCreated, status=201),
-    Route("list_tokens", "GET", "/registration-tokens", ADMIN, None, Token, many=True),
+    Route("list_tokens", "GET", "/registration-tokens", ADMIN, None, Token, many=True, query=AgePage),
     Route("remove_token", "DELETE", "/registration-tokens/{token_id}", ADMIN, None, Token),
     # operators: webhooks
     Route("create_webhook", "POST", "/webhooks", ADMIN, WebhookCreate, WebhookCreated, status=201),
-    Route("list_webhooks", "GET", "/webhooks", ADMIN, None, Webhook, many=True),
+    Route("list_webhooks", "GET", "/webhooks", ADMIN, None, Webhook, many=True, query=AgePage),
     Route("remove_webhook", "DELETE", "/webhooks/{webhook_id}", ADMIN, None, Webhook),
     # everyone
     Route("health", "GET", "/health", ANYONE, None, Health),

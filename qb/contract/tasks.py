@@ -40,13 +40,13 @@ class TaskCreate(Scheduling, Delegation):
     image: Text | None = None
     env: dict[EnvName, EnvValue] | None = Field(default=None, max_length=MAX_ENV)
     limits: Limits | None = None
-    needs: list[Ability] = Field(default=[], max_length=len(Ability))
+    needs: list[Ability] | None = Field(default=None, max_length=len(Ability))
     """Refuse the task, rather than warn, where an older node that may take it cannot do this: stop when it is told to,
     end the container itself when the time is up."""
 
     strict: bool = False
-    """The same for all that the other fields ask for: files, image, env, limits, max_attempts, a timeout_seconds that
-    is given; and for a verdict."""
+    """The same for all that the other fields ask for: files, image, env, limits, max_attempts, another
+    timeout_seconds than an hour; and for a verdict."""
 
 
 class GroupCreate(TaskCreate):

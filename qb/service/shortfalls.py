@@ -65,7 +65,7 @@ def refusal(body: TaskCreate, warnings: dict[Need, str]) -> Invalid | None:
     `needs` insists on what it names, `strict` on what the task asks for with its other fields and on a verdict. Not on
     a cancel: no older node can be told to stop, and who only wants the files to arrive would be refused them all.
     """
-    named = {_ABILITIES[each] for each in body.needs}
+    named = {_ABILITIES[each] for each in body.needs or ()}
     told = [text for need, text in warnings.items() if need in named or (body.strict and _asked(body, need))]
     if not told:
         return None
@@ -76,7 +76,7 @@ def refusal(body: TaskCreate, warnings: dict[Need, str]) -> Invalid | None:
 def _asked(body: TaskCreate, need: Need) -> bool:
     """Whether the body asks for it, rather than everyone gets it."""
     if need is Need.TIME_LIMIT:
-        return "timeout_seconds" in body.model_fields_set
+        return bool(body.timeout_seconds != TaskCreate.model_fields["timeout_seconds"].default)
     return need is not Need.CANCEL
 
 

@@ -40,6 +40,23 @@ async def test_pages_of_nodes_go_by_name_whatever_the_names_hold(running: Runnin
     assert [node["name"] for node in await whole(running, "/nodes", limit=2)] == names
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/keys", {"name": "acme"}),
+        ("/registration-tokens", {"description": "acme"}),
+        ("/webhooks", {"url": "https://1.1.1.1/hook"}),
+    ],
+)
+async def test_pages_of_what_is_listed_by_age_hold_each_once(running: Running, path: str, body: dict[str, str]) -> None:
+    made = [(await running.http.post(path, json=body, headers=running.admin)).json()["id"] for _ in range(5)]
+    listed = [each["id"] for each in await whole(running, path, limit=2)]
+    assert listed == [each["id"] for each in (await running.http.get(path, headers=running.admin)).json()]
+    assert sorted(set(listed) & set(made)) == sorted(made)
+    assert len(listed) == len(set(listed))
+    assert (await running.http.get(f"{path}?cursor=*", headers=running.admin)).status_code == 400
+
+
 async def test_pages_of_a_history_lead_to_its_end(running: Running) -> None:
     task = (await running.http.post("/tasks", json={"prompt": "x"}, headers=running.admin)).json()["id"]
     await running.http.delete(f"/tasks/{task}", headers=running.admin)

@@ -98,6 +98,31 @@ def test_a_poll_and_a_stream_end_at_a_reload_and_can_begin_again_at_once(server:
     assert answers[0][1] - at < 5
 
 
+def test_a_heartbeat_that_waits_is_answered_at_a_reload(server: Server) -> None:
+    with server.http() as http:
+        body = {"hostname": "box", "wire": 2}
+        joined = http.post("/register", json=body, headers={"X-Registration-Token": server.registration_token}).json()
+    answers: list[tuple[int, bool]] = []
+
+    def beat() -> None:
+        with server.http(joined["api_key"]) as own:
+            begun = time.monotonic()
+            answer = own.post("/nodes/heartbeat", json={"wait": 25})
+            answers.append((answer.status_code, time.monotonic() - begun < 15))
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    seen = f"/nodes/{joined['id']}"
+    with server.http() as http:
+        deadline = time.monotonic() + PATIENCE
+        while http.get(seen).json()["last_seen_at"] == joined["last_seen_at"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    reload(server)
+    beating.join(PATIENCE)
+    assert answers == [(200, True)]
+
+
 def test_a_killed_worker_is_replaced(server: Server) -> None:
     (worker,) = workers(server)
     os.kill(worker, signal.SIGKILL)

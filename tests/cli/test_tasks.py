@@ -48,6 +48,29 @@ def test_create_sends_what_the_options_say(qb: Any, connected: Any, make_task: A
     }
 
 
+def test_create_sends_what_a_task_may_use_and_insists_on(qb: Any, connected: Any, make_task: Any) -> None:
+    connected.answers("POST", "/tasks", make_task(), 201)
+    options = ["--memory", "2G", "--cpus", "0.5", "--pids", "64", "--needs", "cancel", "--needs", "time_limit"]
+    assert qb("task", "create", "Do it", *options, "-o", "id").code == 0
+    sent = connected.seen[0].json()
+    assert sent["limits"] == {"memory_mb": 2048, "cpus": 0.5, "pids": 64}
+    assert sent["needs"] == ["cancel", "time_limit"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--memory", "1M"], "--memory"),
+        (["--cpus", "0"], "--cpus"),
+        (["--pids", "1"], "--pids"),
+        (["--needs", "x"], "--needs"),
+    ],
+)
+def test_create_names_the_option_that_cannot_be(qb: Any, connected: Any, options: list[str], named: str) -> None:
+    ran = qb("task", "create", "Do it", *options)
+    assert (ran.code, ran.err.startswith(f"error: {named}: "), connected.seen) == (2, True, [])
+
+
 def test_create_prints_warnings_beside_the_data(qb: Any, connected: Any, make_task: Any) -> None:
     warning = "cancel: old-1 (of generation C) cannot be told to stop"
     created = TaskCreated.model_validate({**make_task().model_dump(), "warnings": [warning]})
