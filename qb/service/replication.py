@@ -100,7 +100,7 @@ class Replicator:
             "dbs": [
                 {
                     "path": str((data_dir / name).resolve()),
-                    "replica": {"url": f"{self._url}/{name}", "sync-interval": SYNC},
+                    "replica": {"url": place_of(self._url, name), "sync-interval": SYNC},
                 }
                 for name in DATABASES
             ],
@@ -115,7 +115,7 @@ def restore(url: str, name: str, target: Path) -> None:
 
     Raises Unreachable when there is none, or the replica cannot be read.
     """
-    command = [str(program()), "restore", "-o", str(target), f"{checked_url(url)}/{name}"]
+    command = [str(program()), "restore", "-o", str(target), place_of(checked_url(url), name)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=RESTORE_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
@@ -126,7 +126,7 @@ def restore(url: str, name: str, target: Path) -> None:
 
 
 def checked_url(url: str) -> str:
-    """The URL without a trailing slash. Raises Invalid for none that Litestream takes."""
+    """The URL. Raises Invalid for none that Litestream takes."""
     parts = urlsplit(url)
     if not parts.scheme or not (parts.netloc or parts.path.strip("/")):
         raise Invalid(
@@ -134,7 +134,13 @@ def checked_url(url: str) -> str:
         )
     if parts.scheme == "file" and not parts.path.startswith("/"):
         raise Invalid(f"{url[:200]!r}: a file replica takes an absolute path, as in file:///srv/replica")
-    return url.rstrip("/")
+    return url
+
+
+def place_of(url: str, name: str) -> str:
+    """Where the replica of one database is: a URL may end in options, as s3://bucket/qb?endpoint=http://..."""
+    before, mark, options = url.partition("?")
+    return f"{before.rstrip('/')}/{name}{mark}{options}"
 
 
 def program() -> Path:

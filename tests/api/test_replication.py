@@ -105,3 +105,19 @@ def test_litestream_is_started_again_when_it_dies(url: str, tmp_path: Path) -> N
             time.sleep(0.05)
     finally:
         own.stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("file:///srv/replica", "file:///srv/replica/qb.db"),
+        ("s3://bucket/qb/", "s3://bucket/qb/qb.db"),
+        (
+            "s3://bucket/qb?endpoint=http://127.0.0.1:9000&region=x",
+            "s3://bucket/qb/qb.db?endpoint=http://127.0.0.1:9000&region=x",
+        ),
+        ("s3://bucket", "s3://bucket/qb.db"),
+    ],
+)
+def test_a_place_keeps_the_options_of_its_url(url: str, place: str) -> None:
+    assert replication.place_of(replication.checked_url(url), "qb.db") == place
