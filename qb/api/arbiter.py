@@ -14,14 +14,8 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.base import Worker as GunicornWorker
 
+from qb.api.connections import BACKLOG, KEEP_ALIVE, STOP_SECONDS
 from qb.api.logs import configure
-
-BACKLOG = 4096
-KEEP_ALIVE = 75
-"""Seconds an idle connection is kept: longer than a heartbeat's interval."""
-
-STOP_SECONDS = 20
-"""What a stopping worker has in all: what it has accepted is written, and the replica gets its last changes."""
 
 PR_SET_PDEATHSIG = 1
 

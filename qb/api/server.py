@@ -6,7 +6,6 @@ arbiter is gone ends at once, so that no orphan keeps the port and the data dire
 
 import os
 import pickle
-import resource
 import socket
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from qb.api.addresses import networks
-from qb.api.arbiter import BACKLOG
+from qb.api.connections import BACKLOG, raise_file_limit
 from qb.api.logs import configure
 from qb.domain.destinations import Policy
 from qb.domain.errors import Conflict, Invalid, NotFound
@@ -28,14 +27,9 @@ from qb.domain.quotas import Quotas
 from qb.domain.retention import Retention
 from qb.store.lock import Lock
 
-OLD_WORKER_SECONDS = 4
-"""What a stopping worker has for the requests in hand; long polls and streams end at once."""
-
 LOCK_PATIENCE = 2.0
 """Seconds for a server that was just killed to be gone."""
 
-MAX_CONNECTIONS = 16_000
-SPARE_FILES = 256
 IP_FREEBIND = 15
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -77,7 +71,7 @@ def serve(settings: ServeSettings) -> None:
     Lock(settings.data_dir).check(wait=LOCK_PATIENCE)
     sockets = listen(settings.hosts, settings.port)
     port: int = sockets[0].getsockname()[1]
-    _raise_file_limit()
+    raise_file_limit()
     structlog.get_logger().info("listening", hosts=list(settings.hosts), port=port, url=_url(settings, port))
     _become_arbiter(settings, port, sockets)
 
@@ -145,17 +139,6 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port} ({reason}): choose another --port, or stop what uses it"
         ) from error
     return listener
-
-
-def _raise_file_limit() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def connection_limit() -> int:
-    """How many connections are served at once: what the open files allow, within reason."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(MAX_CONNECTIONS, files - SPARE_FILES) if files > 0 else MAX_CONNECTIONS
 
 
 def _url(settings: ServeSettings, port: int) -> str:

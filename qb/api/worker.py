@@ -10,8 +10,8 @@ from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from qb.api.connections import OLD_WORKER_SECONDS, connection_limit
 from qb.api.protocol import Protocol
-from qb.api.server import OLD_WORKER_SECONDS, connection_limit
 
 YOUNG_OBJECTS = (10_000, 20, 50)
 """Thresholds of the garbage collector: a request makes hardly any cycles, so that it need not look often."""

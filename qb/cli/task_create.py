@@ -12,41 +12,12 @@ from qb.cli.environment import environment
 from qb.cli.exits import CliError, Exit
 from qb.cli.options import Format, Output, byte_count, coming, duration, examples, pairs
 from qb.cli.sections import Sectioned
+from qb.cli.task_body import body_of, limits_of, prompt_of
 
 if TYPE_CHECKING:
     from qb.client import QbClient
     from qb.contract.scheduling import Group
     from qb.contract.tasks import TaskCreate
-
-_FIELDS = {
-    "prompt": "PROMPT",
-    "title": "--title",
-    "target_node_id": "--node",
-    "target_node_name": "--to",
-    "target_tags": "--tag",
-    "capabilities": "--capability",
-    "priority": "--priority",
-    "timeout_seconds": "--timeout",
-    "files": "--file",
-    "max_attempts": "--max-attempts",
-    "backoff_seconds": "--backoff",
-    "retry_on": "--retry-on",
-    "queue_timeout_seconds": "--expires-in",
-    "scheduled_for": "--at",
-    "recurrence": "--cron",
-    "time_zone": "--time-zone",
-    "missed_runs": "--missed-runs",
-    "depends_on": "--after",
-    "on_failure": "--on-failure",
-    "each": "--each",
-    "image": "--image",
-    "env": "--env",
-    "needs": "--needs",
-    "limits.memory_mb": "--memory",
-    "limits.cpus": "--cpus",
-    "limits.pids": "--pids",
-}
-
 
 _GETS, _WHERE, _WHEN, _STARTS = "What it gets", "Where it runs", "When it runs", "How long, how often"
 
@@ -210,7 +181,7 @@ def create(
     if cron and follow:
         raise CliError("a schedule never ends: --follow cannot watch it", "leave --follow out", Exit.USAGE)
     given: dict[str, Any] = {
-        "prompt": _prompt(prompt),
+        "prompt": prompt_of(prompt),
         "title": title,
         "target_node_name": to,
         "target_tags": pairs(tag, "--tag"),
@@ -229,12 +200,12 @@ def create(
         "retry_on": retry_on,
         "image": image,
         "env": environment(env, env_file, os.environ),
-        "limits": _limits(memory, cpus, pids),
+        "limits": limits_of(memory, cpus, pids),
         "strict": strict or None,
         "needs": needs,
     }
     paths = file or []
-    body = _body({name: value for name, value in given.items() if value is not None}, paths)
+    body = body_of({name: value for name, value in given.items() if value is not None}, paths)
     with connected(ctx) as client:
         if node is not None:
             body.target_node_id = lookup.node(client, node).id
@@ -269,34 +240,3 @@ def _warn(warnings: list[str]) -> None:
 
     for warning in warnings:
         typer.echo(f"warning: {one_line(warning)}", err=True)
-
-
-def _limits(memory: int | None, cpus: float | None, pids: int | None) -> dict[str, Any] | None:
-    given = {"memory_mb": None if memory is None else memory >> 20, "cpus": cpus, "pids": pids}
-    return {name: value for name, value in given.items() if value is not None} or None
-
-
-def _prompt(given: str) -> str:
-    import sys
-
-    if given != "-":
-        return given
-    try:
-        # twice the longest prompt: enough for the refusal to name a size
-        return sys.stdin.buffer.read(1 << 18).decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise CliError(f"the prompt on stdin is not UTF-8: {error}", "convert it with iconv", Exit.USAGE) from error
-
-
-def _body(given: dict[str, Any], paths: list[Path]) -> "TaskCreate":
-    from qb.cli.refusals import checked
-    from qb.contract.tasks import GroupCreate, TaskCreate
-
-    for path in paths:
-        if not path.is_file():
-            reason = "is not a file" if path.exists() else "does not exist"
-            raise CliError(f"--file: {path} {reason}", "name a file that can be read", Exit.USAGE)
-    model = GroupCreate if "each" in given else TaskCreate
-    with checked(_FIELDS):
-        # the names are checked before anything is sent; the server's own names replace them
-        return model(**given, files=[path.name for path in paths] or None)
