@@ -3,7 +3,7 @@
 from falcon.asgi import Request, Response
 
 from qb.api.media import read_model, reply, reply_aged, reply_page
-from qb.contract.keys import KeyCreate, TokenCreate
+from qb.contract.keys import KeyChange, KeyCreate, TokenCreate
 from qb.contract.queries import LAST_CURSOR, AuditFilters, KeyRotation
 from qb.service.audit import Audit
 from qb.service.joining import RegistrationTokens
@@ -27,6 +27,10 @@ class Keys:
     async def on_get_one(self, req: Request, resp: Response, key_id: str) -> None:
         """Show a key."""
         reply(resp, await self._service.one(key_id))
+
+    async def on_patch_one(self, req: Request, resp: Response, key_id: str) -> None:
+        """Change a key's limits."""
+        reply(resp, await self._service.change(req.context.actor, key_id, await read_model(req, KeyChange)))
 
     async def on_delete_one(self, req: Request, resp: Response, key_id: str) -> None:
         """Remove a key."""

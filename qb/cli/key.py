@@ -18,6 +18,23 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+NONE = -1
+
+
+def limit(text: str) -> int:
+    """Parser of a limit that may be taken away: a number, or NONE for ``none``."""
+    if text == "none":
+        return NONE
+    if not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter(f"{text!r} is no number: write for example 4, or none")
+    return int(text)
+
+
+def term(text: str) -> int:
+    """Parser of a term that may have no end: seconds, or NONE for ``never``."""
+    return NONE if text == "never" else duration(text)
+
+
 KeyName = Annotated[str, typer.Argument(metavar="KEY", help="Name of the key, its id, or its first characters.")]
 
 
@@ -91,6 +108,40 @@ def show(ctx: typer.Context, key: KeyName, output: Output = Format.TABLE) -> Non
 
     with connected(ctx) as client:
         found = lookup.key(client, key)
+    _shown(found, output)
+
+
+@app.command(epilog=examples("qb key edit acme --max-running 4", "qb key edit acme --rate none --expires 90d"))
+def edit(
+    ctx: typer.Context,
+    key: KeyName,
+    rate: Annotated[int | None, typer.Option(parser=limit, metavar="N|none", help="Requests a minute.")] = None,
+    max_running: Annotated[int | None, typer.Option(parser=limit, metavar="N|none", help="Tasks at once.")] = None,
+    expires: Annotated[
+        int | None, typer.Option(parser=term, metavar="TIME|never", help="Good for 90d, 12h, ... from now.")
+    ] = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is for.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Change a key's limits.
+
+    They hold for its tasks that wait already, too.
+    """
+    from qb.cli import lookup
+    from qb.cli.connection import connected
+    from qb.cli.exits import CliError, Exit
+    from qb.cli.refusals import checked
+    from qb.contract.keys import KeyChange
+
+    given = {"rate_limit": rate, "max_running": max_running, "description": description}
+    given["expires_in_days"] = expires if not expires or expires == NONE else expires / DAY
+    changes = {field: None if value == NONE else value for field, value in given.items() if value is not None}
+    if not changes:
+        raise CliError("nothing to change", "see `qb key edit --help`", Exit.USAGE)
+    with checked({"rate_limit": "--rate", "max_running": "--max-running", "expires_in_days": "--expires"}):
+        body = KeyChange(**changes)
+    with connected(ctx) as client:
+        found = client.admin.change_key(lookup.key(client, key).id, body)
     _shown(found, output)
 
 

@@ -2,7 +2,7 @@
 
 from qb.client.transport import Transport, parsed
 from qb.contract.audit import AuditEntry
-from qb.contract.keys import Key, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
+from qb.contract.keys import Key, KeyChange, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
 from qb.contract.nodes import Node, NodeChange, Registered
 from qb.contract.provisioning import ProvisionRun, ProvisionRunCreate
 from qb.contract.queries import MOST
@@ -27,6 +27,11 @@ class Administration:
     def key(self, key_id: str) -> Key:
         """One key."""
         return self._wire.model(Key, "show_key", {"key_id": key_id})
+
+    def change_key(self, key_id: str, body: KeyChange) -> Key:
+        """Change the limits of a key: those that `body` gives, None for none."""
+        given = body.model_dump(mode="json", exclude_unset=True)
+        return parsed(Key, self._wire.json("change_key", {"key_id": key_id}, json=given))
 
     def rotate_key(self, key_id: str, *, grace_period_hours: float = 24) -> KeyCreated:
         """Give a key a new secret; the old one stays good for the grace."""

@@ -7,6 +7,7 @@ class Action(StrEnum):
     """What the audit log knows of."""
 
     KEY_CREATED = "key_created"
+    KEY_CHANGED = "key_changed"
     KEY_ROTATED = "key_rotated"
     KEY_REVOKED = "key_revoked"
     KEY_REMOVED = "key_removed"

@@ -36,6 +36,18 @@ class KeyCreate(BaseModel):
     expires_in_days: float | None = Field(default=None, gt=0, le=MAX_DAYS)
 
 
+class KeyChange(BaseModel):
+    """Body of PATCH /keys/{id}: what is absent stays, null takes a limit away. It holds for what waits already, too.
+
+    What a key may do and where stays as it was made: its tasks rely on that.
+    """
+
+    description: Text | None = None
+    rate_limit: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_running: int | None = Field(default=None, ge=1, le=1_000_000)
+    expires_in_days: float | None = Field(default=None, gt=0, le=MAX_DAYS)
+
+
 class Key(BaseModel):
     """An API key as the API shows it. Times are ISO 8601 UTC; `last_used_at` is exact to some seconds."""
 

@@ -6,7 +6,7 @@ The app serves a route only with a row here, and the row names its callers: what
 
 from qb.contract.audit import AuditEntry
 from qb.contract.fleet import Cleaned, DashboardStats, Health, Version
-from qb.contract.keys import Key, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
+from qb.contract.keys import Key, KeyChange, KeyCreate, KeyCreated, Token, TokenCreate, TokenCreated
 from qb.contract.logs import SessionUpload, StoredSession
 from qb.contract.nodes import Heartbeat, HeartbeatReply, Node, NodeChange, NodeCreate, Register, Registered
 from qb.contract.provisioning import ProvisionRun, ProvisionRunCreate
@@ -230,6 +230,7 @@ ROUTES: tuple[Route, ...] = (
     Route("list_keys", "GET", "/keys", ADMIN, None, Key, many=True, query=AgePage),
     Route("audit_keys", "GET", "/keys/audit", ADMIN, None, AuditEntry, many=True, query=AuditFilters),
     Route("show_key", "GET", "/keys/{key_id}", ADMIN, None, Key),
+    Route("change_key", "PATCH", "/keys/{key_id}", ADMIN, KeyChange, Key),
     Route("remove_key", "DELETE", "/keys/{key_id}", ADMIN, None, Key),
     Route("rotate_key", "POST", "/keys/{key_id}/rotate", ADMIN, None, KeyCreated, query=KeyRotation),
     Route("revoke_key", "POST", "/keys/{key_id}/revoke", ADMIN, None, Key),

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from qb.contract.acts import Action
-from qb.contract.keys import KeyCreate
+from qb.contract.keys import KeyChange, KeyCreate
 from qb.contract.scopes import USUAL_SCOPES, Role
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.domain.times import after, iso
@@ -14,6 +14,7 @@ from qb.service import audit
 from qb.service.audit import Actor
 from qb.service.core import Core
 from qb.service.secrets import ADMIN, PREFIX_CHARS, SCOPED, digest, new_secret
+from qb.store import key_limits
 from qb.store import keys as store
 from qb.store.keys import ApiKey
 
@@ -61,6 +62,27 @@ class Keys:
     async def one(self, key_id: str) -> dict[str, Any]:
         """One key. Raises NotFound."""
         return shown(await self._there(key_id))
+
+    async def change(self, actor: Actor, key_id: str, body: KeyChange) -> dict[str, Any]:
+        """Change its limits, also for its tasks that wait already. Raises NotFound, and Conflict for a revoked key."""
+        key = await self._there(key_id)
+        if key.revoked_at is not None:
+            raise Conflict(f"key {key.name!r} is revoked: make a new one")
+        now, given = self._core.clock(), body.model_dump(exclude_unset=True)
+        if not given:
+            return shown(key)
+        told = dict(given)
+        if "expires_in_days" in given:
+            given["expires_at"] = in_days(now, given.pop("expires_in_days"))
+        changed = replace(key, **given)
+        await self._note(actor, Action.KEY_CHANGED, key, now, **told)
+        await self._core.keys.run(lambda db: store.change(db, changed))
+        found = shown(await self._reload(key_id))
+        if "max_running" in given:
+            # After the key, so that no task is made meanwhile that would not know of it. The scheduler's next tick
+            # wakes who may start more now.
+            await self._core.writer.run(lambda db: key_limits.change(db, key_id, changed.max_running))
+        return found
 
     async def rotate(self, actor: Actor, key_id: str, *, grace_hours: float) -> dict[str, Any]:
         """Give the key a new secret; returns KeyCreated. The old one stays good for `grace_hours`.

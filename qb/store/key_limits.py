@@ -33,6 +33,29 @@ UPDATE tasks SET claimable = 1 WHERE claimable = 0 AND id = (
 """  # noqa: S608 - joined of constants
 
 
+_UNENDED = "status IN ('pending', 'assigned', 'running', 'analyzing')"
+_BIND = f"""
+UPDATE tasks INDEXED BY tasks_by_status SET limited_by = :key, claimable = 0
+WHERE {_UNENDED} AND created_by_key = :key AND limited_by IS NULL
+"""  # noqa: S608 - joined of constants
+_FREE = f"""
+UPDATE tasks INDEXED BY tasks_by_status SET limited_by = NULL,
+    claimable = (status = 'pending' AND available_at IS NULL AND waits_for = 0 AND schedule_id IS NOT id)
+WHERE {_UNENDED} AND limited_by = :key
+"""  # noqa: S608 - joined of constants
+
+
+def change(db: sqlite3.Connection, key_id: str, max_running: int | None) -> None:
+    """A key has another limit, or None: it holds for all its tasks that have not ended."""
+    if max_running is None:
+        db.execute(_FREE, {"key": key_id})
+        return
+    db.execute(_BIND, {"key": key_id})
+    db.execute(_SET, (key_id, max_running))
+    db.execute(_WITHDRAW, (key_id,))
+    _offer_all(db, key_id)
+
+
 def set_limit(db: sqlite3.Connection, key_id: str, max_running: int) -> None:
     """Remember what a key may run at once; a change takes effect on what waits, too."""
     if db.execute(_SET, (key_id, max_running)).rowcount:

@@ -101,6 +101,7 @@ _ADD = f"INSERT INTO api_keys ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * l
 _ALL = "SELECT * FROM api_keys ORDER BY created_at, id"
 _ONE = "SELECT * FROM api_keys WHERE id = ?"
 _ROTATE = "UPDATE api_keys SET prefix = ?, hash = ?, rotated_at = ? WHERE id = ?"
+_CHANGE = "UPDATE api_keys SET description = ?, rate_limit = ?, max_running = ?, expires_at = ? WHERE id = ?"
 _REVOKE = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?"
 _REMOVE = "DELETE FROM api_keys WHERE id = ?"
 _USED = "UPDATE api_keys SET last_used_at = ? WHERE id = ?"
@@ -146,6 +147,11 @@ def rotate(db: sqlite3.Connection, old: ApiKey, *, prefix: str, hashed: str, now
         db.execute(_FORGET_FORMER, (old.id,))
     else:
         db.execute(_ADD_FORMER, (old.hash, old.id, valid_until))
+
+
+def change(db: sqlite3.Connection, key: ApiKey) -> None:
+    """Store what may change of a key."""
+    db.execute(_CHANGE, (key.description, key.rate_limit, key.max_running, key.expires_at, key.id))
 
 
 def revoke(db: sqlite3.Connection, key_id: str, *, now: str) -> None:

@@ -239,3 +239,29 @@ async def test_a_stream_ends_once_its_key_is_revoked_and_tells_nothing_that_came
     assert "created" in text
     assert "cancelled" not in text
     assert "event: end" not in text
+
+
+async def changed(running: Running, key_id: str, **body: Any) -> Any:
+    return await running.http.patch(f"/keys/{key_id}", json=body, headers=running.admin)
+
+
+async def test_the_limits_of_a_key_can_be_changed_and_its_secret_stays(running: Running) -> None:
+    key, acme = await made(running, rate_limit=1, description="old")
+    assert [await status(running, acme) for _ in range(2)] == [200, 429]
+    shown = (await changed(running, key["id"], rate_limit=5, max_running=2, expires_in_days=1)).json()
+    assert (shown["rate_limit"], shown["max_running"], shown["description"]) == (5, 2, "old")
+    assert shown["expires_at"] is not None
+    assert await status(running, acme) == 200
+    freed = (await changed(running, key["id"], rate_limit=None, max_running=None, expires_in_days=None)).json()
+    assert freed | {"last_used_at": None, "api_key": key["api_key"]} == key | {"rate_limit": None}
+    entries = (await running.http.get("/keys/audit?action=key_changed", headers=running.admin)).json()
+    assert [each["detail"]["max_running"] for each in entries] == [None, 2]
+
+
+async def test_what_cannot_be_of_a_key_is_refused(running: Running) -> None:
+    key, _ = await made(running)
+    assert (await changed(running, key["id"], rate_limit=0)).status_code == 422
+    assert (await changed(running, key["id"])).json()["rate_limit"] is None, "nothing is changed by nothing"
+    assert (await changed(running, ABSENT, rate_limit=5)).status_code == 404
+    await running.http.post(f"/keys/{key['id']}/revoke", headers=running.admin)
+    assert (await changed(running, key["id"], rate_limit=5)).status_code == 409

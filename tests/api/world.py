@@ -226,6 +226,7 @@ BODIES: dict[str, Callable[[str, int], Any]] = {
     "create_task": lambda thing, number: {"prompt": "x", "target_node_name": "nobody"},
     "create_group": lambda thing, number: {"prompt": "x", "each": "node-*"},
     "create_node": lambda thing, number: {"name": f"new-{number}"},
+    "change_key": lambda thing, number: {"rate_limit": 1000},
     "change_node": lambda thing, number: {"slots": 2},
     "create_key": lambda thing, number: {"name": f"new-{number}"},
     "create_token": lambda thing, number: {},

@@ -30,6 +30,9 @@ def test_a_key_is_made_listed_rotated_revoked_and_removed(admin: Cli, monkeypatc
     assert "(shown this once)" in ran.out
     assert "acme-*" in ran.out
     assert "qba_" not in admin("key", "list").out.replace("qba_", "", 1), "only prefixes are listed"
+    edited = made(admin, "key", "edit", "cli-acme", "--rate", "none", "--max-running", "3", "--expires", "never")
+    assert (edited["rate_limit"], edited["max_running"], edited["expires_at"]) == (None, 3, None)
+    assert admin("key", "edit", "cli-acme").code == admin("key", "edit", "cli-acme", "--rate", "-1").code == 2
     first = made(admin, "key", "rotate", "cli-acme", "--grace", "2h")
     assert made(admin, "key", "show", first["id"][:8])["key_prefix"] == first["key_prefix"]
     assert made(admin, "key", "revoke", "cli-acme")["revoked_at"]

@@ -118,3 +118,12 @@ async def test_an_older_client_is_answered_at_once(plane: Plane) -> None:
     node = await plane.node(wire=1)
     async with asyncio.timeout(SOON):
         assert (await plane.beat(node, wait=LONG))["name"] == "box"
+
+
+async def test_what_only_an_older_heartbeat_was_told_is_told_again(plane: Plane) -> None:
+    node, held = await holding(plane)
+    first = await waiting(plane, node, held)
+    plane.registry.members[node].waits += 1  # a newer one has come, and the reply to the first is heard by nobody
+    await plane.tasks.cancel(held.task_id)
+    await answer(first)
+    assert (await answer(await waiting(plane, node, held)))["cancel"] == [held.model_dump()]

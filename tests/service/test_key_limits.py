@@ -5,6 +5,7 @@ from typing import Any
 from qb.contract.routes import Caller
 from qb.contract.tasks import TaskCreate
 from qb.service.credentials import Identity
+from qb.store import key_limits
 
 ACME = Identity(Caller.SCOPED, key_id="k1", name="acme", max_running=2)
 
@@ -89,3 +90,51 @@ async def test_a_raised_limit_counts_from_the_next_task_on(plane: Any) -> None:
     assert [bool(await plane.poll(node)) for node in nodes] == [True, False, False]
     await limited(plane, Identity(Caller.SCOPED, key_id="k4", name="one", max_running=3))
     assert [bool(await plane.poll(node)) for node in nodes[1:]] == [True, True]
+
+
+async def running(plane: Any, nodes: list[str]) -> list[bool]:
+    return [bool(await plane.poll(node)) for node in nodes]
+
+
+async def changed(plane: Any, key: str, most: int | None) -> None:
+    await plane.core.writer.run(lambda db: key_limits.change(db, key, most))
+    await plane.scheduler.tick()
+
+
+async def test_a_limit_that_is_given_later_holds_for_what_waits_and_what_runs(plane: Any) -> None:
+    free = Identity(Caller.SCOPED, key_id="k5", name="free")
+    nodes = [await plane.node(name) for name in ("a", "b", "c")]
+    mine = [await limited(plane, free) for _ in range(3)]
+    other = await plane.task(priority=-1)
+    assert await running(plane, nodes[:1]) == [True]
+    await changed(plane, "k5", 1)
+    assert (await plane.poll(nodes[1]))["task_id"] == other
+    assert await plane.poll(nodes[2]) is None
+    await plane.runner(nodes[0], mine[0], "running", attempt=1)
+    await plane.runner(nodes[0], mine[0], "success", attempt=1, exit_code=0)
+    assert (await plane.poll(nodes[2]))["task_id"] == mine[1]
+    assert await plane.poll(nodes[0]) is None
+
+
+async def test_a_limit_that_is_taken_away_holds_nothing_back(plane: Any, clock: Any) -> None:
+    one = Identity(Caller.SCOPED, key_id="k6", name="one", max_running=1)
+    nodes = [await plane.node(name) for name in ("a", "b", "c", "d")]
+    first = await limited(plane, one)
+    await limited(plane, one)
+    after = await limited(plane, one, depends_on=[first])
+    later = await limited(plane, one, scheduled_for=clock().replace(hour=13))
+    assert await running(plane, nodes) == [True, False, False, False]
+    await changed(plane, "k6", None)
+    assert await running(plane, nodes[1:]) == [True, False, False], "what waits for a time or a task still does"
+    assert {(await plane.show(task))["status"] for task in (after, later)} == {"pending"}
+
+
+async def test_a_lowered_limit_waits_until_there_is_room(plane: Any) -> None:
+    nodes = [await plane.node(name) for name in ("a", "b", "c")]
+    mine = [await limited(plane) for _ in range(3)]
+    assert await running(plane, nodes) == [True, True, False]
+    await changed(plane, "k1", 1)
+    for node, task, more in ((nodes[0], mine[0], False), (nodes[1], mine[1], True)):
+        await plane.runner(node, task, "running", attempt=1)
+        await plane.runner(node, task, "success", attempt=1, exit_code=0)
+        assert await running(plane, nodes[2:]) == [more]
