@@ -20,6 +20,7 @@ from tests.bench.history import history
 from tests.bench.idle import idle_nodes
 from tests.bench.launch import submit_to_first_output
 from tests.bench.longpolls import long_polls
+from tests.bench.machines import inventory, provisioning
 from tests.bench.memory import idle_runner, server_memory
 from tests.bench.output import output
 from tests.bench.reporter import first_reply
@@ -41,6 +42,8 @@ BENCHES: dict[str, Bench] = {
     "server-memory": server_memory,
     "idle-runner": idle_runner,
     "first-reply": first_reply,
+    "inventory": inventory,
+    "provision": provisioning,
 }
 
 
