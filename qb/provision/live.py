@@ -29,7 +29,8 @@ class Board:
         console = Console(highlight=False)
         if not console.is_terminal:
             yield
-            console.print(self._table())
+            if self._progress.hosts:
+                console.print(self._table())
             return
         with Live(self._table(), console=console, auto_refresh=False) as self._live:
             yield

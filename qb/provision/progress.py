@@ -25,7 +25,7 @@ class Progress:
         elif kind == "playbook_on_stats":
             self._settle(data)
         elif kind in ("error", "verbose") and "ERROR" in str(event.get("stdout")):
-            self.said.append(str(event["stdout"]).strip())
+            self.said.append(str(event["stdout"]).strip().removeprefix("[ERROR]:").strip())
         elif kind.startswith("runner_on_") and data.get("host"):
             self._host_event(kind, data)
 
