@@ -64,6 +64,7 @@ def test_rules_that_make_no_sense_are_not_loaded_and_the_old_ones_stay(shielded:
         ('{"firewall_push_from": ["10.0.0.999"]}', "failed to validate"),
         ('{"firewall_push_port": 22}', "that would lock you out"),
     ],
+    ids=["a name", "no address", "the port of ssh"],
 )
 def test_settings_that_make_no_sense_change_nothing(shielded: Shielded, setting: str, said: str) -> None:
     played = shielded.operator.play(*FIREWALL, "-e", setting)
