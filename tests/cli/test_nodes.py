@@ -48,6 +48,34 @@ def test_add_prints_the_key_once(qb: Any, connected: Any, make_node: Any) -> Non
     assert qb("node", "add", "x", "--slots", "0").code == 2
 
 
+@pytest.mark.parametrize(
+    ("host", "endpoint"), [("203.0.113.5", "http://203.0.113.5:8080"), ("2001:db8::5", "http://[2001:db8::5]:8080")]
+)
+def test_a_push_node_is_reached_where_its_machine_is(
+    qb: Any, connected: Any, make_node: Any, host: str, endpoint: str
+) -> None:
+    connected.answers("POST", "/nodes", Registered(**make_node("c", ONE).model_dump(), api_key="qbn_secret"), 201)
+    assert qb("node", "add", "c", "--mode", "push", "--host", host).code == 0
+    sent = connected.seen[0].json()
+    assert (sent["address"], sent["api_endpoint"]) == (host, endpoint)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mode", "push"), "--mode push needs --host or --endpoint"),
+        (("--mode", "push", "--dispatch", "ansible"), "--dispatch ansible needs --host"),
+        (("--host", "a;b"), "--host: must be a host name or an IP address"),
+    ],
+)
+def test_a_node_that_could_not_be_reached_is_refused(
+    qb: Any, connected: Any, options: tuple[str, ...], said: str
+) -> None:
+    ran = qb("node", "add", "c", *options)
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: {said}")
+    assert not connected.seen
+
+
 def test_the_list_fits_a_terminal(qb: Any, fleet: Any) -> None:
     lines = qb("node", "list", tty=True).out.splitlines()
     assert lines[0].split()[:3] == ["ID", "NAME", "STATUS"]

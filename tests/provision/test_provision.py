@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from qb.cli.profile import Profile, write_profile
 from tests.fixtures_server import QB, Server
 
 PLAY = [
@@ -36,7 +37,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def provision(server: Server, project: Path, *args: str) -> "subprocess.CompletedProcess[str]":
-    env = os.environ | {"QB_URL": server.url, "QB_API_KEY": server.admin_key, "COLUMNS": "120", "TMPDIR": str(project)}
+    profile = project / "profile.toml"
+    write_profile(profile, "default", Profile(server.url, server.admin_key))
+    env = os.environ | {"QB_PROFILE": str(profile), "COLUMNS": "120", "TMPDIR": str(project)}
     command = [str(QB), "provision", "-i", "fleet.yml", *args]
     return subprocess.run(
         command,
@@ -72,3 +75,17 @@ def test_a_check_on_some_hosts_changes_nothing(server: Server, project: Path) ->
     with server.client() as client:
         (run,) = client.admin.provision_runs()
     assert (run.limit, run.check, run.outcome, [host.host for host in run.hosts]) == ("go*", True, "ok", ["good"])
+
+
+def test_playbooks_know_the_control_plane_that_a_profile_names(server: Server, project: Path) -> None:
+    content = "{{ lookup('env', 'QB_URL') }} {{ lookup('env', 'QB_API_KEY') }}"
+    told = {"ansible.builtin.copy": {"content": content, "dest": "{{ made }}", "mode": "0600"}}
+    (project / "playbooks" / "site.yml").write_text(yaml.safe_dump([PLAY[0] | {"tasks": [told]}]))
+    assert provision(server, project).returncode == 0
+    assert (project / "good").read_text() == f"{server.url} {server.admin_key}"
+
+
+def test_no_host_to_run_on_is_one_line(server: Server, project: Path) -> None:
+    ran = provision(server, project, "--limit", "nobody")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "error: Specified inventory, host pattern and/or --limit leaves us with no hosts to target." in ran.stderr
