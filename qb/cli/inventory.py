@@ -91,6 +91,27 @@ def sync(
         typer.echo(summary(todo, check=check), err=True)
 
 
+@app.command(epilog=examples("qb inventory runs", "qb inventory runs --limit 1 -o json"))
+def runs(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=500, metavar="N", help="How many.")] = 20,
+    output: Output = Format.TABLE,
+) -> None:
+    """List what `qb provision` did, the newest first.
+
+    Each host's counts are in -o json.
+    """
+    from datetime import UTC, datetime
+
+    from qb.cli.connection import connected
+    from qb.cli.inventory_views import RUNS
+    from qb.cli.output import show_many
+
+    with connected(ctx) as client:
+        found = client.admin.provision_runs(limit=limit)
+    show_many(found, RUNS, output, now=datetime.now(UTC), empty="no run yet: `qb provision` makes one")
+
+
 _WAIT_OR_FORCE = "nothing was changed; drain them and wait (`qb node drain`), or give --force"
 
 

@@ -8,9 +8,27 @@ from pydantic import BaseModel
 
 from qb.cli.options import Format
 from qb.cli.output import Column, joined, show_many
+from qb.contract.provisioning import ProvisionRun
 from qb.inventory.plan import Act, Step
 
 _DONE = {Act.CREATE: "created", Act.CHANGE: "changed", Act.REMOVE: "removed"}
+
+
+RUNS: tuple[Column[ProvisionRun], ...] = (
+    Column("ID", lambda run, _: run.id, short=True),
+    Column("BEGAN", lambda run, _: run.started_at[:19].replace("T", " ")),
+    Column("BY", lambda run, _: run.actor, flexible=True),
+    Column("PLAYBOOK", lambda run, _: run.playbook + (" --check" if run.check else ""), flexible=True),
+    Column("LIMIT", lambda run, _: run.limit or "", wide=True),
+    Column("OUTCOME", lambda run, _: run.outcome),
+    Column("HOSTS", lambda run, _: len(run.hosts)),
+    Column("CHANGED", lambda run, _: sum(host.changed > 0 for host in run.hosts)),
+    Column(
+        "FAILED",
+        lambda run, _: joined(host.host for host in run.hosts if host.failed or host.unreachable),
+        flexible=True,
+    ),
+)
 
 
 class Planned(BaseModel):

@@ -36,13 +36,12 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def provision(server: Server, project: Path, *args: str) -> "subprocess.CompletedProcess[str]":
+def qb(server: Server, project: Path, *args: str) -> "subprocess.CompletedProcess[str]":
     profile = project / "profile.toml"
     write_profile(profile, "default", Profile(server.url, server.admin_key))
     env = os.environ | {"QB_PROFILE": str(profile), "COLUMNS": "120", "TMPDIR": str(project)}
-    command = [str(QB), "provision", "-i", "fleet.yml", *args]
     return subprocess.run(
-        command,
+        [str(QB), *args],
         env=env,
         cwd=project,
         stdin=subprocess.DEVNULL,
@@ -51,6 +50,10 @@ def provision(server: Server, project: Path, *args: str) -> "subprocess.Complete
         timeout=120,
         check=False,
     )
+
+
+def provision(server: Server, project: Path, *args: str) -> "subprocess.CompletedProcess[str]":
+    return qb(server, project, "provision", "-i", "fleet.yml", *args)
 
 
 def test_a_failed_host_is_named_and_the_run_is_recorded(server: Server, project: Path) -> None:
@@ -65,6 +68,8 @@ def test_a_failed_host_is_named_and_the_run_is_recorded(server: Server, project:
         ("bad", 1, True, "Break"),
         ("good", 1, False, None),
     ]
+    listed = qb(server, project, "inventory", "runs").stdout.splitlines()
+    assert [line.split()[4:] for line in listed[1:]] == [["site.yml", "failed", "2", "2", "bad"]]
     assert not list(project.glob("qb-provision-*")), "what ansible-runner wrote is gone"
 
 
