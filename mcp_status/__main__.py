@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from mcp_status.settings import read_env_file, read_settings
+from mcp_status.settings import overlaid, read_env_file, read_settings
+from mcp_status.wire import Wire
 
 USAGE = 2
 
@@ -17,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     environ = dict(os.environ)
     if options.env_file:
         try:
-            environ |= read_env_file(options.env_file)
+            environ = overlaid(environ, read_env_file(options.env_file))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             print(f"mcp_status: cannot read {options.env_file}: {reason}", file=sys.stderr)
@@ -28,13 +29,15 @@ def main(argv: list[str] | None = None) -> int:
         from mcp_status.check import run_check
 
         return run_check(settings, print)
+    wire = Wire()
+    wire.greet()
     # loading makes a great many objects and no garbage
     gc.disable()
     from mcp_status.stdio import serve
 
     gc.freeze()
     gc.enable()
-    return serve(settings)
+    return serve(settings, wire)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -4,39 +4,16 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_status.crush_log import LogsSent, NoTranscript, Wanted
 from qb.client.api import QbClient
 from qb.client.crush import NotCrush, newest_sessions, reading, sessions_since, sessions_under
-from qb.client.errors import ClientError, Unreachable
+from qb.client.errors import Unreachable
 from qb.contract.logs import Session, SessionUpload
 
 DATABASE = "crush.db"
 READ_SECONDS = 30.0
-
-
-class NoTranscript(ClientError):
-    """There is no log to send, or none that can be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which sessions: those that began at `since` (a POSIX time) or later, or the one of `session_id` with its own."""
-
-    since: float
-    session_id: str | None = None
-
-
-@dataclass(slots=True)
-class LogsSent:
-    """What was sent: `database` is where it was found, `cost` in US dollars."""
-
-    database: Path
-    sessions: list[str]
-    messages: int = 0
-    tokens: int = 0
-    cost: float = 0.0
 
 
 def send_logs(client: QbClient, task_id: str, folders: Sequence[Path], wanted: Wanted, seconds: float) -> LogsSent:
@@ -95,7 +72,8 @@ def _send(client: QbClient, task_id: str, session: Session, until: float) -> Non
 
 
 def _count(sent: LogsSent, session: Session) -> None:
+    if session.parent_session_id not in sent.sessions:
+        sent.cost += session.cost or 0.0  # else it is part of its parent's, which went first
     sent.sessions.append(session.id)
     sent.messages += len(session.messages)
     sent.tokens += (session.prompt_tokens or 0) + (session.completion_tokens or 0)
-    sent.cost += session.cost or 0.0

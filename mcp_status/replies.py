@@ -69,7 +69,7 @@ def report_advice(receipt: Receipt[Task], sent: ReportStatus, task: Task | None,
         return "An operator has cancelled this task: stop now, start nothing new."
     if receipt.outcome is Outcome.QUEUED:
         why = f" ({receipt.problem})" if receipt.problem else ""
-        return f"Kept, and delivered in the background{why}. Do not repeat it; {_while_queued(sent)}"
+        return f"Kept, and delivered in the background{why}. Do not repeat it; {_while_queued(sent, left)}"
     return _delivered_advice(sent, left)
 
 
@@ -79,25 +79,34 @@ def task_advice(task: Task, left: int | None) -> str:
         return f"This task has ended ({task.status}): do no more work on it."
     if task.cancel_requested:
         return "An operator has cancelled this task: stop now, start nothing new."
-    return _time_advice(left) or "Carry on."
+    return _time_advice(left)
 
 
-def _while_queued(sent: ReportStatus) -> str:
+def _while_queued(sent: ReportStatus, left: int | None) -> str:
     if sent.terminal:
         return "before you exit, call get_job_info until waiting_reports is 0, for a minute at most."
-    return "carry on."
+    return f"carry on. {_time_advice(left)}" if left is not None else "carry on."
 
 
 def _delivered_advice(sent: ReportStatus, left: int | None) -> str:
     if sent.terminal:
         return "Delivered. This was the verdict: report nothing more, end your work."
-    return "Delivered. " + (_time_advice(left) or "Carry on.")
+    return f"Delivered. {_time_advice(left)}"
 
 
-def _time_advice(left: int | None) -> str | None:
-    if left is None or left > SOON:
-        return None
+def _time_advice(left: int | None) -> str:
+    if left is None:
+        return "Carry on."
+    if left > SOON:
+        return f"{_in_words(left)} remain until the deadline."
     return f"{left} s remain until the deadline: save results, then call report_complete or report_error."
+
+
+def _in_words(seconds: int) -> str:
+    hours, minutes = divmod(seconds // 60, 60)
+    if not hours:
+        return f"{minutes} minutes"
+    return f"{hours} h {minutes} min"
 
 
 def _refused_advice(receipt: Receipt[Task]) -> str:

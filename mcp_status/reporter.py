@@ -4,8 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mcp_status.crush_log import LogsSent, Wanted
 from mcp_status.delivery import Delivery, Receipt
 from mcp_status.settings import Settings
 from qb import __version__
@@ -15,9 +16,6 @@ from qb.contract.states import ReportStatus
 from qb.contract.task_metrics import MetricLog, TaskMetric
 from qb.contract.tasks import Artifact, StatusReport, Task
 from qb.contract.text import scrubbed
-
-if TYPE_CHECKING:
-    from mcp_status.crush import LogsSent, Wanted
 
 LOOK_UP_TIMEOUT = 1.4
 FLUSH_SECONDS = 5.0
@@ -78,8 +76,6 @@ class Reporter:
 
     def send_logs(self, session_id: str | None = None) -> "Future[Receipt[LogsSent]]":
         """Queue the sessions that began with this task, or the one of that id with its sub-agents'."""
-        from mcp_status.crush import Wanted
-
         return self.logs.offer(Wanted(self.began, session_id))
 
     def has_logs(self) -> bool:
@@ -107,10 +103,10 @@ class Reporter:
 
         return send_file(self.client, self.settings.task_id, path)
 
-    def _send_logs(self, wanted: "Wanted", seconds: float) -> "LogsSent":
-        from mcp_status.crush import send_logs
+    def _send_logs(self, wanted: Wanted, seconds: float) -> LogsSent:
+        from mcp_status.apart import send_logs_apart
 
-        return send_logs(self.client, self.settings.task_id, self.settings.crush_folders, wanted, seconds)
+        return send_logs_apart(self.settings, wanted, seconds)
 
 
 def connect(settings: Settings, *, timeout: float) -> QbClient:

@@ -69,6 +69,13 @@ def read_env_file(path: Path) -> dict[str, str]:
     return values
 
 
+def overlaid(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with `values`, which win; either of a task's names wins over both."""
+    names_task = any(values.get(name) for name in TASK_NAMES)
+    kept = {name: value for name, value in environ.items() if not (names_task and name in TASK_NAMES)}
+    return kept | dict(values)
+
+
 def _unquoted(value: str) -> str:
     quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
     return value[1:-1] if quoted else value

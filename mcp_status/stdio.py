@@ -1,4 +1,4 @@
-"""The reporter's process: serve on stdin and stdout until the agent is gone, then flush."""
+"""The reporter's process: serve until the agent is gone, then flush."""
 
 import logging
 import os
@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import anyio
 from anyio import to_thread
 from mcp.server import MCPServer
+from mcp.server.stdio import stdio_server
 
 from mcp_status.asking import Asking
 from mcp_status.extra_tools import ExtraTools
@@ -17,13 +18,14 @@ from mcp_status.reporter import Reporter
 from mcp_status.server import build_server
 from mcp_status.settings import Settings, Unconfigured
 from mcp_status.tools import Tools
+from mcp_status.wire import Wire
 from qb.client.errors import ClientError
 
 _log = logging.getLogger("mcp_status")
 
 
-def serve(settings: Settings | Unconfigured) -> int:
-    """Serve until stdin ends or SIGTERM comes; returns the exit code. stdout is the protocol's alone."""
+def serve(settings: Settings | Unconfigured, wire: Wire) -> int:
+    """Serve until the wire ends or SIGTERM comes; returns the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="mcp_status: %(levelname)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     reporter = _reporter(settings)
@@ -31,7 +33,7 @@ def serve(settings: Settings | Unconfigured) -> int:
         _log.warning("not configured: %s", " ".join(reporter.problems))
     tools = Tools(reporter, lambda: datetime.now(UTC))
     extras = ExtraTools(reporter, Asking(reporter) if isinstance(reporter, Reporter) else None)
-    anyio.run(_until_stdin_ends, build_server(tools, extras), reporter)
+    anyio.run(_until_the_wire_ends, build_server(tools, extras), wire, reporter)
     # clients send SIGTERM soon after closing stdin; the flush may still need its seconds
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _flush(reporter)
@@ -47,10 +49,14 @@ def _reporter(settings: Settings | Unconfigured) -> Reporter | Unconfigured:
         return Unconfigured((f"The settings cannot be used: {error}.",))
 
 
-async def _until_stdin_ends(server: MCPServer[None], reporter: Reporter | Unconfigured) -> None:
+async def _until_the_wire_ends(server: MCPServer[None], wire: Wire, reporter: Reporter | Unconfigured) -> None:
+    reads, writes = (anyio.wrap_file(each) for each in wire.streams())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_leave_on_sigterm, reporter)
-        await server.run_stdio_async()
+        async with stdio_server(reads, writes) as (received, sent):
+            # `run_stdio_async` does this, too, but takes no streams
+            inner = server._lowlevel_server
+            await inner.run(received, sent, inner.create_initialization_options())
         tasks.cancel_scope.cancel()
 
 

@@ -79,6 +79,8 @@ def _heading(session: "StoredSession") -> "Text":
     facts = f"{session.message_count} messages, {tokens:,} tokens, ${session.cost:.2f}"
     text = Text(one_line(session.title or "untitled"), style="bold")
     text.append(f"  {one_line(session.id)}  {facts}", style="not bold dim")
+    if session.parent_session_id:
+        text.append("  a sub-agent's, in its parent's cost", style="not bold dim")
     if session.stale:
         text.append("  older than the task: not counted", style="not bold red")
     return text

@@ -114,6 +114,7 @@ def task_sheet(task: Task, now: datetime) -> dict[str, object]:
         "Node": task.assigned_node_name or task.assigned_node_id,
         "Target": joined({key: value for key, value in target.items() if value}),
         "Attempt": f"{task.attempt} of at most {task.max_attempts}" if task.attempt else None,
+        "Agent said": task.agent_status,
         "Exit code": None if task.exit_code is None else str(task.exit_code),
         "Priority": task.priority or None,
         "Time limit": span(task.timeout_seconds) if task.timeout_seconds else None,
@@ -133,6 +134,7 @@ def task_sheet(task: Task, now: datetime) -> dict[str, object]:
         "Environment": joined(task.env_names),
         "Output": f"{size(task.output_dropped)} past the limit were not kept" if task.output_dropped else None,
         "Cost": None if task.cost is None else f"${task.cost:.2f}",
+        "Tokens": f"{task.tokens:,}" if task.tokens else None,
         "Transcript": task.crush_url,
         "Prompt": task.prompt,
     }

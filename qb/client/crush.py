@@ -7,7 +7,7 @@ What is read of it::
 
 Other columns don't matter, and a missing one among these reads as null, except for the ids. `created_at` of a
 session is in seconds (or milliseconds). A session of a sub-agent names its parent; Crush adds its cost to the
-parent's, so the parent's is sent without it.
+parent's, and whoever sums up leaves it out.
 """
 
 import math
@@ -89,24 +89,22 @@ def _chosen(db: sqlite3.Connection, choose: Callable[[list[sqlite3.Row]], list[s
         raise NotCrush("there are no tables sessions and messages")
     shown = _columns(db, "sessions", _SESSION)
     rows = [row for row in db.execute(_SESSIONS.format(columns=shown)) if _is_id(row["id"])]
-    children: dict[str, float] = {}
-    for row in rows:
-        parent = row["parent_session_id"]
-        children[parent] = children.get(parent, 0.0) + _cost(row["cost"])
     newest = choose(rows)[:MOST_SESSIONS]
     newest.reverse()
     newest.sort(key=lambda row: bool(row["parent_session_id"]))
     for row in newest:
-        yield _session(db, row, children.get(row["id"], 0.0))
+        yield _session(db, row)
 
 
-def _session(db: sqlite3.Connection, row: sqlite3.Row, of_children: float) -> Session:
+def _session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
+    parent = row["parent_session_id"]
     return Session(
         id=row["id"],
+        parent_session_id=parent if _is_id(parent) else None,
         title=_text(row["title"]),
         prompt_tokens=_int(row["prompt_tokens"]),
         completion_tokens=_int(row["completion_tokens"]),
-        cost=max(0.0, _cost(row["cost"]) - of_children),
+        cost=_cost(row["cost"]),
         created_at=_int(row["created_at"]),
         updated_at=_int(row["updated_at"]),
         messages=_messages(db, row["id"]),

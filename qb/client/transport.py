@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -30,6 +31,16 @@ def nothing_around(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def _trusted(url: str, ca_file: str | None) -> ssl.SSLContext | bool:
+    """Whose certificates count. Raises OSError for a file that cannot be read."""
+    if ca_file:
+        return ssl.create_default_context(cafile=ca_file)
+    if url.startswith("http://") and not getproxies():
+        # no certificate will come, and the world's authorities take memory and time to load
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return True
+
+
 class Transport:
     """Sends requests named by their row in the route table. Raises ClientError and nothing else."""
 
@@ -49,8 +60,7 @@ class Transport:
         # Compressed, a small answer could become a huge one before it is measured.
         defaults = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
         try:
-            verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
-            self._http = httpx2.Client(base_url=url, headers=defaults, timeout=timeout, verify=verify)
+            self._http = httpx2.Client(base_url=url, headers=defaults, timeout=timeout, verify=_trusted(url, ca_file))
         except (OSError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
             raise ClientError(f"cannot use {url}: {error}") from error
         self.headers = self._http.headers

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from mcp_status import crush
-from mcp_status.crush import LogsSent, NoTranscript, Wanted, send_logs
+from mcp_status.crush import send_logs
+from mcp_status.crush_log import LogsSent, NoTranscript, Wanted
 from qb.client import QbClient
 from qb.contract.logs import SessionUpload
 from remote_runner.transcript import read_transcript

@@ -2,7 +2,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from mcp_status.delivery import Delivery, Outcome
+from mcp_status.reporter import FLUSH_SECONDS, Reporter
+from mcp_status.settings import Settings
 from qb.client import Refused, Unreachable
 from qb.contract.errors import ErrorCode
 from qb.contract.states import ReportStatus, TaskStatus
@@ -129,3 +133,30 @@ def test_closing_cuts_a_long_pause_short() -> None:
     line.down.clear()
     assert delivery.close(SOON) == 0
     assert line.taken == [1]
+
+
+def test_a_flush_ends_when_its_seconds_are_over_however_long_a_try_may_take() -> None:
+    now, given = [100.0], []
+
+    def hang(report: StatusReport, seconds: float) -> Task:
+        given.append(seconds)
+        now[0] += min(seconds, 2.0)
+        raise Unreachable("no answer")
+
+    delivery = Delivery(hang, pause=lambda tries: 1.0, send_timeout=60.0, clock=lambda: now[0])
+    delivery.hurry(FLUSH_SECONDS)
+    delivery.offer(report(1))
+    delivery.start()
+    delivery._thread.join(SOON)
+    assert not delivery._thread.is_alive()
+    assert given == [5.0, 3.0, 1.0], "no try may take longer than what is left of five seconds"
+    assert delivery.join() == 1
+
+
+def test_every_line_of_a_reporter_is_flushed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurried = []
+    monkeypatch.setattr(Delivery, "hurry", lambda line, seconds: hurried.append(seconds))
+    monkeypatch.setattr(Delivery, "join", lambda line: len(hurried))
+    reporter = Reporter(Settings("http://127.0.0.1:1", "t", "k"), lambda: 0)
+    assert reporter.close() == 16, "all are told before one is waited for"
+    assert hurried == [5.0] * 4

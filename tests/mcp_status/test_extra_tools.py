@@ -140,10 +140,13 @@ async def test_figures_are_logged_and_counted(task: Begun) -> None:
     assert (metric.name, metric.value, metric.least, metric.most) == ("rows", 2.5, 1, 3)
 
 
-@pytest.mark.parametrize("place", ["victoria", "xdg"])
-async def test_crushs_log_goes_with_the_verdict_and_on_demand(task: Begun, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("place", ["victoria", "here", "xdg"])
+async def test_crushs_log_goes_with_the_verdict_and_on_demand(
+    task: Begun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     places = {"VICTORIA_HOME": str(tmp_path / "v"), "XDG_DATA_HOME": str(tmp_path / "x")}
-    folder = crush_folders(places)[0 if place == "victoria" else 2]
+    folder = crush_folders(places)[("victoria", "here", "xdg").index(place)]
     write(folder / "crush.db", [session("s", int(time.time()))], [("m", "user", "hello")])
     async with agent_of(task.environ | places) as client:
         sent = await call(client, "submit_crush_logs")

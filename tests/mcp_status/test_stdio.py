@@ -15,8 +15,14 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
+from mcp_status.reporter import FLUSH_SECONDS
+from tests.fixtures_server import Server
+from tests.mcp_status.begun import begun
+from tests.mcp_status.crush_files import session, write
+
 COMMAND = [sys.executable, "-m", "mcp_status"]
-ANSWER_TIMEOUT = 20.0
+ANSWER_TIMEOUT = 60.0
+"""A deadline, not a wait: a busy machine takes its time."""
 
 
 class Agent:
@@ -30,6 +36,9 @@ class Agent:
         message = {"jsonrpc": "2.0", "method": method, "params": params or {}}
         if id is not None:
             message["id"] = id
+        self.write(message)
+
+    def write(self, message: dict[str, Any]) -> None:
         assert self.process.stdin
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
         self.process.stdin.flush()
@@ -56,11 +65,11 @@ class Agent:
 
 
 @contextmanager
-def running(environ: dict[str, str], errors: Path) -> Iterator[Agent]:
+def running(environ: dict[str, str], errors: Path, *options: str) -> Iterator[Agent]:
     with (
         errors.open("wb") as stderr,
         subprocess.Popen(
-            COMMAND, env=environ, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+            [*COMMAND, *options], env=environ, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
         ) as process,
     ):
         try:
@@ -107,6 +116,18 @@ def test_unconfigured_it_starts_and_answers(tmp_path: Path) -> None:
     assert "not configured" in (tmp_path / "err").read_text()
 
 
+@pytest.mark.parametrize("name", ["JOB_ID", "TASK_ID"])
+def test_a_file_of_settings_is_enough_outside_any_container(orchestrator: Any, tmp_path: Path, name: str) -> None:
+    file = tmp_path / ".env"
+    settings = {"ORCHESTRATOR_URL": orchestrator.url, name: orchestrator.task["id"], "NODE_API_KEY": orchestrator.key}
+    file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    elsewhere = {"TASK_ID": "of a shell", "JOB_ID": "of a shell"}
+    with running(elsewhere, tmp_path / "err", "--env-file", str(file)) as agent:
+        agent.begin()
+        assert agent.call("report_started", 2)["structuredContent"]["delivered"] is True
+    assert orchestrator.reports[0]["task_id"] == orchestrator.task["id"]
+
+
 def test_what_waits_is_flushed_when_the_agent_leaves(orchestrator: Any, tmp_path: Path) -> None:
     orchestrator.script = [orchestrator.problem(503, "overloaded", "busy")]
     with running(orchestrator.environ(), tmp_path / "err") as agent:
@@ -128,7 +149,8 @@ def test_what_waits_is_flushed_on_sigterm(orchestrator: Any, tmp_path: Path) -> 
     assert len(orchestrator.reports) == 2
 
 
-def test_with_the_orchestrator_down_it_leaves_after_five_seconds(tmp_path: Path) -> None:
+def test_with_the_orchestrator_down_it_tries_for_five_seconds_and_leaves(tmp_path: Path) -> None:
+    """That it tries no longer is for `test_delivery` to say, where no busy machine is mistaken for a long flush."""
     environ = {"ORCHESTRATOR_URL": "http://127.0.0.1:1", "TASK_ID": "t", "NODE_API_KEY": "k"}
     with running(environ, tmp_path / "err") as agent:
         agent.begin()
@@ -137,23 +159,31 @@ def test_with_the_orchestrator_down_it_leaves_after_five_seconds(tmp_path: Path)
         assert agent.process.stdin
         agent.process.stdin.close()
         assert agent.process.wait(ANSWER_TIMEOUT) == 0
-        assert 4.5 < time.monotonic() - began < 8
+        assert time.monotonic() - began >= FLUSH_SECONDS
     assert "1 reports, files or logs could not be delivered" in (tmp_path / "err").read_text()
 
 
-async def test_an_mcp_client_over_stdio_gets_structured_answers(orchestrator: Any) -> None:
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28", "auto"])
+async def test_an_mcp_client_over_stdio_gets_structured_answers(orchestrator: Any, mode: str) -> None:
     server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=orchestrator.environ())
-    async with Client(server) as client:
+    async with Client(server, mode=mode) as client:
+        assert client.protocol_version == ("2025-11-25" if mode == "legacy" else "2026-07-28")
         result = await client.call_tool("report_status", {"status": "running", "progress": 10})
     assert result.structured_content is not None and result.structured_content["delivered"] is True
     assert orchestrator.reports[0]["progress"] == 10
 
 
-def test_it_stays_small(orchestrator: Any, tmp_path: Path) -> None:
-    with running(os.environ | orchestrator.environ(), tmp_path / "err") as agent:
-        agent.begin()
-        agent.call("report_started", 2)
-        agent.call("get_job_info", 3)
-        status = Path(f"/proc/{agent.process.pid}/status").read_text()
-    resident_kib = int(status.partition("VmRSS:")[2].split()[0])
-    assert resident_kib <= 80 * 1000
+def test_it_stays_small_even_while_it_sends_a_log_of_ten_megabytes(shared_server: Server, tmp_path: Path) -> None:
+    with begun(shared_server) as task:
+        messages = [(f"m{number}", "assistant", "x" * 100_000) for number in range(95)]
+        write(tmp_path / ".crush" / "crush.db", [session("s", int(time.time()) + 1)], messages)
+        environ = os.environ | task.environ | {"VICTORIA_HOME": str(tmp_path)}
+        with running(environ, tmp_path / "err") as agent:
+            agent.begin()
+            agent.call("report_started", 2)
+            agent.call("get_job_info", 3)
+            sent = agent.call("submit_crush_logs", 4)["structuredContent"]
+            status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    assert (sent["delivered"], sent["messages"], sent["cost"]) == (True, 95, 0.25)
+    most_kib = int(status.partition("VmHWM:")[2].split()[0])
+    assert most_kib * 1024 <= 80_000_000

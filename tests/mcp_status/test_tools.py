@@ -140,10 +140,23 @@ async def test_a_cancelled_task_tells_the_agent_to_stop(orchestrator: Any) -> No
     assert "stop now" in answer["advice"]
 
 
-async def test_near_the_deadline_the_agent_is_told_to_finish(orchestrator: Any) -> None:
-    orchestrator.task["deadline_at"] = "2026-01-01T00:31:00Z"
+@pytest.mark.parametrize(
+    ("deadline", "told"),
+    [
+        ("2026-01-01T00:31:00Z", "60 s remain until the deadline: save results, then call report_complete"),
+        ("2026-01-01T01:00:00Z", "30 minutes remain until the deadline."),
+        ("2026-01-01T03:05:59Z", "2 h 35 min remain until the deadline."),
+        (None, "Carry on."),
+    ],
+)
+async def test_replies_tell_in_words_how_much_time_is_left(orchestrator: Any, deadline: str | None, told: str) -> None:
+    orchestrator.task["deadline_at"] = deadline
     async with agent_of(orchestrator.environ()) as client:
-        assert "60 s remain" in (await call(client, "report_status", status="running"))["advice"]
+        assert f"Delivered. {told}" in (await call(client, "report_status", status="running"))["advice"]
+        assert told in (await call(client, "get_job_info"))["advice"]
+        orchestrator.script = [orchestrator.problem(503, "overloaded", "busy")]
+        queued = await call(client, "report_status", status="running")
+        assert queued["queued"] is True and told.lower() in queued["advice"].lower()
 
 
 @pytest.mark.parametrize(
