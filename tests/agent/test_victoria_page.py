@@ -14,7 +14,7 @@ import pytest
 from qb.demo import image as demo
 from qb.demo.checkout import root
 from qb.demo.command import attempt, run
-from tests.mcp_status.test_greeting import initialize
+from tests.mcp_status.test_stdio import ANSWER_TIMEOUT, running
 
 pytestmark = pytest.mark.podman
 
@@ -65,9 +65,13 @@ def _index() -> Iterator[str]:
             yield f"{option} = {os.environ[name]}"
 
 
-def inside(image: str, *command: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    podman = ["podman", "run", "--rm", "-i", "--network", "none", "--entrypoint", command[0], image, *command[1:]]
-    return subprocess.run(podman, input=said, capture_output=True, text=True, timeout=120, check=False)
+def inside(image: str, *command: str) -> list[str]:
+    """What runs a command in the image, with nothing around it."""
+    return ["podman", "run", "--rm", "-i", "--network", "none", "--entrypoint", command[0], image, *command[1:]]
+
+
+def done(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def started_by(configuration: dict[str, Any]) -> list[str]:
@@ -77,32 +81,34 @@ def started_by(configuration: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("table", ['"mcp"', '"mcpServers"'])
-def test_what_the_configuration_starts_answers(image: str, table: str) -> None:
-    command = started_by(json.loads(block(table)))
-    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
-    sent = "".join(json.dumps(each) + "\n" for each in (initialize(), listing))
-    done = inside(image, *command, said=sent)
-    assert done.returncode == 0, done.stderr
-    first, second = (json.loads(line) for line in done.stdout.splitlines())
-    assert first["result"]["serverInfo"]["name"] == "all-time-quarterback"
+def test_what_the_configuration_starts_answers(image: str, tmp_path: Path, table: str) -> None:
+    command = inside(image, *started_by(json.loads(block(table))))
+    with running(dict(os.environ), tmp_path / "err", command=command) as agent:
+        assert agent.begin()["result"]["serverInfo"]["name"] == "all-time-quarterback"
+        agent.send("tools/list", id=2)
+        tools = {tool["name"] for tool in agent.receive()["result"]["tools"]}
+        assert agent.process.stdin
+        agent.process.stdin.close()
+        assert agent.process.wait(ANSWER_TIMEOUT) == 0
     named = set(re.findall(r"^\| `(\w+)\(", PAGE.read_text(), re.MULTILINE))
-    assert {tool["name"] for tool in second["result"]["tools"]} == named, "the page's table has every tool"
+    assert tools == named, "the page's table has every tool"
 
 
 def test_it_brings_what_it_needs_and_nothing_of_the_servers(image: str) -> None:
     python = started_by(json.loads(block('"mcp"')))[0]
-    listed = inside(image, python, "-m", "pip", "list", "--format", "json")
+    listed = done(inside(image, python, "-m", "pip", "list", "--format", "json"))
     names = {each["name"].lower() for each in json.loads(listed.stdout)}
     assert {"all-time-quarterback", "mcp", "httpx2", "pydantic"} <= names
     assert not names & SERVERS_OWN
     found = "import mcp, mcp_status.stdio; print(mcp.__cached__, mcp_status.stdio.__cached__)"
-    compiled = inside(image, python, "-c", found).stdout.split()
-    assert inside(image, "/bin/ls", *compiled).returncode == 0, "it starts quickly because it is compiled"
+    compiled = done(inside(image, python, "-c", found)).stdout.split()
+    assert len(compiled) == 2
+    assert done(inside(image, "/bin/ls", *compiled)).returncode == 0, "it starts quickly because it is compiled"
 
 
 def test_check_says_what_is_missing(image: str) -> None:
     command = started_by(json.loads(block('"mcp"')))
-    done = inside(image, *command, "--check")
-    assert done.returncode == 1
+    checked = done(inside(image, *command, "--check"))
+    assert checked.returncode == 1
     for name in ("ORCHESTRATOR_URL", "TASK_ID", "NODE_API_KEY"):
-        assert name in done.stdout
+        assert name in checked.stdout

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,11 @@ class Agent:
 
 
 @contextmanager
-def running(environ: dict[str, str], errors: Path, *options: str) -> Iterator[Agent]:
+def running(environ: dict[str, str], errors: Path, *options: str, command: Sequence[str] = COMMAND) -> Iterator[Agent]:
     with (
         errors.open("wb") as stderr,
         subprocess.Popen(
-            [*COMMAND, *options], env=environ, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+            [*command, *options], env=environ, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
         ) as process,
     ):
         try:
