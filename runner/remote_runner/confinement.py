@@ -19,7 +19,8 @@ from remote_runner.podman_api import EngineError
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108  paths in the container, of its own
 WORKPLACE = "/workspace"
-SECONDS = 10
+SECONDS = 60
+"""Long enough for a machine with much else to do: it is two short programs."""
 
 
 def confinement(config: Config, image: ImageDetails) -> dict[str, Any]:
@@ -63,7 +64,10 @@ def block_metadata(pid: int) -> None:
         enter += ["--user", "--preserve-credentials"]
     batch = "".join(f"route replace unreachable {address}\n" for address in METADATA)
     command = [*enter, "ip", "-force", "-batch", "-"]
-    done = subprocess.run(command, input=batch, capture_output=True, text=True, timeout=SECONDS, check=False)
+    try:
+        done = subprocess.run(command, input=batch, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"cannot block the metadata address: {error}") from error
     # the second line fails where the kernel has no IPv6, and then there is nothing to block
     if done.returncode and "Command failed -:2" not in done.stderr.splitlines()[:2]:
         raise EngineError(f"cannot block the metadata address: {done.stderr.strip() or done.returncode}")

@@ -17,7 +17,7 @@ from remote_runner.backoff import Backoff
 
 PR_SET_PDEATHSIG = 1
 SOCKET_PATH_LIMIT = 100
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 _libc = ctypes.CDLL(None, use_errno=True)
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import structlog
 from qb.client import ClientError
 from qb.contract.push import Handed
 from remote_runner import logs
+from remote_runner.backoff import Backoff
 from remote_runner.config import Config, ConfigError, parse, read
 from remote_runner.engine import Engine
 from remote_runner.errors import CannotStart
@@ -35,6 +37,7 @@ from remote_runner.systemd import Notifier
 from remote_runner.tools import Tools
 from remote_runner.workspaces import Workspaces, sweep_regularly
 
+PODMAN_PATIENCE = 20.0
 log = structlog.get_logger()
 
 
@@ -96,7 +99,7 @@ def _run(
     stop = threading.Event()
     podman = _podman(config, owned)
     engine = Engine(podman)
-    limits = _limits_work(engine)
+    limits = _limits_work(engine, signals)
     client = owned.enter_context(open_client(config))
     boot = boot_id()
     membership = Membership(client, config, state, limits=limits, boot=boot)
@@ -174,8 +177,16 @@ def _podman(config: Config, owned: contextlib.ExitStack) -> PodmanApi:
     return api
 
 
-def _limits_work(engine: Engine) -> bool:
-    try:
-        return engine.limits_work()
-    except (EngineError, EngineUnavailable) as error:
-        raise CannotStart(f"podman does not work: {error}") from error
+def _limits_work(engine: Engine, signals: Signals) -> bool:
+    """What podman says of limits. On a busy machine it fails now and then: it is asked for a while."""
+    backoff, until = Backoff(2.0), time.monotonic() + PODMAN_PATIENCE
+    while True:
+        try:
+            return engine.limits_work()
+        except (EngineError, EngineUnavailable) as error:
+            if signals.ending or time.monotonic() > until:
+                raise CannotStart(f"podman does not work: {error}") from error
+            log.warning("podman does not work yet", error=str(error))
+        signals.woken.wait(backoff.next())
+        if not signals.ending:
+            signals.woken.clear()

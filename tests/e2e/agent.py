@@ -17,12 +17,15 @@ IMAGE = "localhost/qb-e2e-agent:latest"
 
 REPORT = """
 report() {
-    wget -q -O /dev/null --header "X-API-Key: $NODE_API_KEY" --header "Content-Type: application/json" \
+    timeout 20 wget -q -O /dev/null --header "X-API-Key: $NODE_API_KEY" --header "Content-Type: application/json" \
         --post-data "{\\"task_id\\": \\"$TASK_ID\\", $1}" "$ORCHESTRATOR_URL/status"
 }
 insist() { until report "$1"; do sleep 0.2; done; }
 """
-"""For an agent's script: `report` tells the orchestrator once, `insist` until it listens."""
+"""For an agent's script: `report` tells the orchestrator once, `insist` until it listens.
+
+busybox's wget waits a quarter of an hour for an answer, and its -T crashes in Debian's build.
+"""
 
 
 def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 60, every: float = 0.05) -> Any:

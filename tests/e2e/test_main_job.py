@@ -60,14 +60,21 @@ def test_killing_the_control_plane_during_a_task_loses_nothing(
         for step in 1 2 3 4 5 6 7 8; do
             echo "line $step"
             insist "\\"status\\": \\"running\\", \\"progress\\": ${step}0"
-            sleep 0.4
+            [ $step != 2 ] || until [ -e $TASK_OUTPUT_DIR/go ]; do sleep 0.1; done
         done
         insist '"status": "success", "message": "through it all"'
         """
     )
     task = run(script)
-    wait_until(lambda: (client.task(task.id).progress or 0) >= 20, "the task's progress")
+
+    def advanced() -> bool:
+        now = client.task(task.id)
+        assert not now.status.terminal, f"it ended too soon: {now.reason}, {now.error_message}"
+        return now.progress == 20
+
+    wait_until(advanced, "the task's progress")
     server.kill()
+    (node.folder / "home" / "tasks" / task.id[:8] / "out" / "go").touch()
     server.start()
     done = ended(task)
     assert (done.status, done.exit_code, done.attempt) == (TaskStatus.SUCCESS, 0, 1)

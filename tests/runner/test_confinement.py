@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from remote_runner import confinement as confining
 from remote_runner.choices import RootFs
 from remote_runner.config import Config
 from remote_runner.confinement import SCRATCH, confinement
 from remote_runner.images import ImageDetails
+from remote_runner.podman_api import EngineError
 from tests.runner.process import IMAGE
 
 pytestmark = pytest.mark.podman
@@ -67,6 +69,22 @@ def test_on_the_hosts_network_the_hosts_routes_are_left_alone(orchestrator: Any,
     assert run(orchestrator, "echo ran") == "ran\n"
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
     assert METADATA not in routes
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes a network namespace by itself")
+def test_a_block_that_takes_for_ever_is_a_failure_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ip").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "ip").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(confining, "SECONDS", 0.2)
+    with subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 60"], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(EngineError, match="cannot block the metadata address"):
+            confining.block_metadata(other.pid)
+        other.kill()
 
 
 def test_nothing_but_workspace_home_and_scratch_can_be_written(orchestrator: Any, runner: Any) -> None:
