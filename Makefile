@@ -39,7 +39,7 @@ test-quick: venv ## The tests that need no podman and no browser
 
 test-hosts: podman ## Provision machines with systemd and sshd, made from nothing; needs root
 	@$(BIN)/ansible-lint --offline --nocolor -q
-	@QB_TEST_HOSTS=1 $(BIN)/pytest -q -n 0 tests/ansible
+	@bash .ci/hosts
 
 lint: venv ## Style, types, import rules, playbooks
 	@$(BIN)/ruff check .

@@ -1,105 +1,93 @@
 """A fleet from nothing, for `make test-hosts` alone: it takes minutes and needs root."""
 
-import json
 import os
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from qb.client import QbClient
-from qb.contract.tasks import Task, TaskCreate
+from tests.ansible.fleet import NODES, Fleet
 from tests.ansible.machines import Machine, build_image, wait_until_ready
-from tests.ansible.playbook import Operator, Outcome
-from tests.e2e.agent import IMAGE, wait_until
+from tests.ansible.playbook import Operator
+from tests.e2e.agent import IMAGE
 
 if os.environ.get("QB_TEST_HOSTS") != "1":
     # `make test-hosts` says so; `make test` leaves these files to it
     collect_ignore_glob = ["test_*.py"]
 
+FIGURES: list[str] = []
+"""Times, printed at the end: a busy machine makes no test fail."""
 
-@dataclass
-class Fleet:
-    """Provisioned machines, and what the first runs of site.yml said."""
+MOST_JOURNALS = 3
+_operator: list[Operator] = []
+_journals: list[str] = []
 
-    operator: Operator
-    url: str
-    checked: Outcome
-    first: Outcome
-    second: Outcome
 
-    @property
-    def plane(self) -> Machine:
-        """The control plane's machine."""
-        return self.operator.machines["plane"]
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure, what the machines' journals say."""
+    report = yield
+    if report.failed and len(_journals) < MOST_JOURNALS:
+        for operator in _operator:
+            _journals.append(item.name)
+            for machine in operator.machines.values():
+                report.sections.append((f"journal of {machine.name}", machine.journal()))
+    return report
 
-    @property
-    def edge(self) -> Machine:
-        """The machine of a pull node."""
-        return self.operator.machines["edge"]
 
-    def admin_key(self) -> str:
-        """What root finds on the control plane's host."""
-        return str(json.loads(self.plane.sh("cat /etc/all-time-quarterback/admin.json"))["admin_key"])
-
-    def client(self) -> QbClient:
-        """With the admin key; the caller closes it."""
-        return QbClient(self.url, api_key=self.admin_key())
-
-    def create(self, script: str) -> Task:
-        """A task that runs a script in a container."""
-        with self.client() as client:
-            return client.create_task(TaskCreate(prompt=script))
-
-    def becomes(self, task_id: str, *statuses: str, seconds: float = 120) -> Task:
-        """Wait until the task has one of these."""
-
-        def look() -> Task | None:
-            with self.client() as client:
-                now = client.task(task_id)
-                return now if now.status in statuses else None
-
-        found: Task = wait_until(look, f"task {task_id} being {' or '.join(statuses)}", seconds=seconds)
-        return found
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures."""
+    for line in FIGURES:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """Somebody with an ssh key, and two bare machines."""
+    """Somebody with an ssh key, and bare machines."""
     folder = tmp_path_factory.mktemp("operator")
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id")]
     subprocess.run(command, check=True, timeout=30)
     build_image()
     key = (folder / "id.pub").read_text().strip()
-    machines = {name: Machine(name, key) for name in ("plane", "edge")}
+    found = Operator(folder, {name: Machine(name, key) for name in ("plane", *NODES)})
+    _operator.append(found)
     try:
-        wait_until_ready(machines)
-        yield Operator(folder, machines)
+        wait_until_ready(found.machines)
+        yield found
     finally:
-        for machine in machines.values():
+        for machine in found.machines.values():
             machine.destroy()
 
 
 @pytest.fixture(scope="session")
 def fleet(operator: Operator, e2e_image: Path) -> Fleet:
-    """site.yml in check mode on the bare machines, then for real, then once more; the agent's image is on the node."""
-    url = f"http://{operator.machines['plane'].address}:8080"
+    """site.yml in check mode on the bare machines, then for real, then once more; the agent's image is on the nodes."""
+    address = {name: machine.address for name, machine in operator.machines.items()}
+    url = f"http://{address['plane']}:8080"
+    nodes: dict[str, dict[str, Any]] = {
+        "edge": {"qb_tags": {"site": "acme"}},
+        "cloud": {"qb_mode": "push", "qb_endpoint": f"http://{address['cloud']}:8080", "qb_slots": 2},
+        "vault": {"qb_mode": "push", "qb_dispatch": "ansible", "qb_tags": {"site": "vault"}},
+    }
     operator.write_inventory(
-        {"control_plane": {"plane": {}}, "nodes": {"edge": {"qb_tags": {"site": "acme"}}}},
+        {"control_plane": {"plane": {}}, "nodes": nodes},
         qb_url=url,
-        control_plane_listen=[operator.machines["plane"].address],
+        control_plane_listen=[address["plane"]],
         runner_container_image=IMAGE,
     )
     checked = operator.play("site.yml", "--check", "--diff").good()
     first = operator.play("site.yml", "-vvv", "--diff").good()
-    operator.machines["edge"].sh(
-        "cd /; XDG_RUNTIME_DIR=/run/user/$(id -u qb-runner) exec setpriv --reuid qb-runner --regid qb-runner "
-        "--clear-groups env HOME=/var/lib/qb-runner podman load",
-        stdin=e2e_image.read_bytes(),
-    )
-    return Fleet(operator, url, checked, first, operator.play("site.yml").good())
+    second = operator.play("site.yml").good()
+    for name in NODES:
+        operator.machines[name].as_runner("podman load", stdin=e2e_image.read_bytes())
+    hosts = len(operator.machines)
+    FIGURES.append(f"site.yml on {hosts} bare hosts: check mode {checked.seconds:.0f} s, then {first.seconds:.0f} s")
+    FIGURES.append(f"site.yml once more on {hosts} hosts: {second.seconds:.0f} s, {second.seconds / 60:.2f}x of 60 s")
+    return Fleet(operator, url, checked, first, second)
 
 
 @pytest.fixture(scope="session")

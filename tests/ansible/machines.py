@@ -81,6 +81,20 @@ class Machine:
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
+    def as_runner(self, command: str, *, stdin: bytes | None = None) -> str:
+        """What a command prints that the runner's user runs."""
+        return self.sh(
+            "cd /; XDG_RUNTIME_DIR=/run/user/$(id -u qb-runner) exec setpriv --reuid qb-runner --regid qb-runner "
+            f"--clear-groups env HOME=/var/lib/qb-runner {command}",
+            stdin=stdin,
+        )
+
+    def journal(self, lines: int = 80) -> str:
+        """The end of what its services have logged."""
+        units = "qb-control-plane qb-dashboard qb-backup qb-runner 'user@*'".replace(" ", " -u ")
+        said = self.tries("sh", "-c", f"journalctl --no-pager -q -n {lines} -u {units}; systemctl --failed --no-legend")
+        return said.stdout + said.stderr
+
     def host_key(self) -> str:
         """Its line in known_hosts."""
         return f"{self.address} {self.sh('cat /etc/ssh/ssh_host_ed25519_key.pub').strip()}\n"

@@ -69,6 +69,7 @@ class Operator:
         """Run one of the project's playbooks."""
         command = [f"{sys.prefix}/bin/ansible-playbook", "-i", str(self.inventory), f"playbooks/{playbook}", *options]
         env = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "QB_"))}
+        env["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = str(self.folder / "facts")
         env |= {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
         began = time.monotonic()
         done = subprocess.run(

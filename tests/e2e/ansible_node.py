@@ -15,7 +15,7 @@ from qb.contract.states import NodeDispatch, NodeMode
 from tests.e2e.agent import Node, wait_until
 
 LAUNCHER = Path(__file__).parents[2] / "roles/runner/templates/dispatch.j2"
-HERE = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
+HERE: dict[str, str | int | bool] = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
 
 SYSTEMCTL = """\
 #!/bin/sh

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from json import dumps
@@ -160,3 +161,19 @@ def test_duplicate(client: QbClient, node: Node, run: Callable[..., Task], ended
         assert http.post("/run", content=other, headers={"X-API-Key": node.key}).status_code == 401
         assert http.get("/status", headers={"X-API-Key": node.key}).json()["status"] == "idle"
     assert text(client, task) == "on\n"
+
+
+@BY_ANSIBLE
+def test_brought_again(
+    client: QbClient, node: AnsibleNode, run: Callable[..., Task], ended: Callable[[Task], Task]
+) -> None:
+    """The same attempt handed over once more, when it is over, starts nothing, and its file does not stay."""
+    task = run("echo on")
+    assert ended(task).status is TaskStatus.SUCCESS
+    again = {"task_id": task.id, "attempt": 1, "prompt": "echo again", "orchestrator_url": node.server.url}
+    handed = dumps({"api_key": node.key, "assignment": again})
+    subprocess.run([node.folder / "dispatch", "run", f"{task.id}-1"], input=handed, text=True, check=True, timeout=30)
+    wait_until(lambda: "offer=duplicate" in (node.folder / "runner.log").read_text(), "the second runner's word")
+    wait_until(lambda: not list((node.folder / "qb-handed").iterdir()), "the file's end")
+    assert text(client, task) == "on\n"
+    assert node.containers(task.id) == []
