@@ -133,13 +133,13 @@ def edit(
     from qb.cli.refusals import checked
     from qb.contract.keys import KeyChange
 
-    given = {"rate_limit": rate, "max_running": max_running, "description": description}
-    given["expires_in_days"] = expires if not expires or expires == NONE else expires / DAY
+    days = expires if not expires or expires == NONE else expires / DAY
+    given = {"rate_limit": rate, "max_running": max_running, "description": description, "expires_in_days": days}
     changes = {field: None if value == NONE else value for field, value in given.items() if value is not None}
     if not changes:
         raise CliError("nothing to change", "see `qb key edit --help`", Exit.USAGE)
     with checked({"rate_limit": "--rate", "max_running": "--max-running", "expires_in_days": "--expires"}):
-        body = KeyChange(**changes)
+        body = KeyChange.model_validate(changes)
     with connected(ctx) as client:
         found = client.admin.change_key(lookup.key(client, key).id, body)
     _shown(found, output)

@@ -102,8 +102,8 @@ def _inventory(own: Path, layout: Mapping[str, Any], orders: Sequence[Order]) ->
             with open(os.open(handed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123  mode first
                 file.write(order.handed)
         about = {"qb_verb": order.verb, "qb_run_id": order.run_id, "qb_handed": str(handed)}
-        known = {name: value for name, value in (order.node.variables or {}).items() if name in REGISTERED}
-        hosts[f"node{at}"] = known | about
+        registered: Mapping[str, Any] = order.node.variables or {}
+        hosts[f"node{at}"] = {name: registered[name] for name in REGISTERED if name in registered} | about
     return {"all": {"hosts": hosts, "vars": dict(layout)}}
 
 
