@@ -29,14 +29,15 @@ def test_a_runner_lives_as_long_as_its_task_under_the_service_user(fleet: Fleet)
         assert vault.sh(HANDED) == "", "removed once it was journalled"
         listening = vault.sh("ss -Hltn").split("\n")
         assert all(re.search(r":22\s", line) for line in listening if line), listening
-        with fleet.client() as client:
-            assert (client.node("vault").status, client.node("vault").current_task_id) == ("busy", task.id)
+        with fleet.client() as client:  # with its second heartbeat
+            wait_until(lambda: client.node("vault").status == "busy", "the node is busy")
+            assert client.node("vault").current_task_id == task.id
     finally:
         fleet.open_gate("vault")
     assert fleet.becomes(task.id, "success", "error").status == "success"
     wait_until(lambda: main_pid(fleet) == "", "the runner's end")
     with fleet.client() as client:
-        assert client.node("vault").status == "idle"
+        assert client.node("vault").status == "idle", "its last heartbeat said so"
 
 
 def test_what_ansible_wrote_on_the_control_plane_is_gone(fleet: Fleet) -> None:
