@@ -125,6 +125,8 @@ def test_decommissioning_leaves_nothing_behind(fleet: Fleet) -> None:
             "/opt/all-time-quarterback/runner",
             "/etc/systemd/system/qb-runner.service",
             "/usr/local/lib/all-time-quarterback/dispatch",
+            "/etc/systemd/system/qb-firewall.service",
+            "/etc/all-time-quarterback/firewall.nft",
         ):
             assert fleet.machine(name).tries("test", "-e", path).returncode == 1, f"{name}: {path}"
         assert fleet.machine(name).tries("id", "qb-runner").returncode != 0
