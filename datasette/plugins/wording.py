@@ -19,6 +19,7 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _TREACHEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _TASK_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+_UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _KILO = 1024
 _SIZES = ("KiB", "MiB", "GiB", "TiB")
@@ -58,8 +59,8 @@ def clock(moment: str | None) -> str:
 
 
 def told(text: str, limit: int = 0) -> str:
-    """`line` of a sentence of ours, its ISO 8601 moments as ``2026-01-31 12:00:00 UTC``."""
-    return line(_MOMENT.sub(r"\1 \2 UTC", text), limit)
+    """`line` of a sentence of ours, with moments as ``2026-01-31 12:00:00 UTC`` and ids by their first eight digits."""
+    return line(_UUID.sub(r"\1", _MOMENT.sub(r"\1 \2 UTC", text)), limit)
 
 
 def span(seconds: float) -> str:

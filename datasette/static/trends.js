@@ -27,7 +27,7 @@
     range: {
       category: ["--busy", "--warn", "--good", "--bad", "--violet", "--teal", "--quiet"].map(colour),
     },
-    bar: { color: colour("--busy") }, line: { color: colour("--busy"), strokeWidth: 2 },
+    bar: { color: colour("--busy") }, line: { color: colour("--busy"), strokeWidth: 2, strokeJoin: "round" },
     area: { color: colour("--busy"), opacity: 0.35 },
   });
 

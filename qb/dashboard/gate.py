@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from datasette.utils.asgi import Request, Response
 
@@ -40,8 +40,10 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive)
         path = self._path(scope)
+        # Datasette would put the prefix before some links twice, were it left in the path
+        scope = {**scope, "path": unquote(path), "raw_path": path.encode("ascii", "replace")}
+        request = Request(scope, receive)
         if path == "/-/healthz":
             await Response.text("ok").asgi_send(send)
             return
@@ -75,11 +77,11 @@ class Gate:
         return Response.redirect(str(where), headers={"Cache-Control": "no-store"})
 
     def _path(self, scope: Mapping[str, Any]) -> str:
-        """The path as Datasette's router reads it."""
+        """The path as Datasette's router reads it: quoted, and without the prefix that a proxy may have left there."""
         raw = scope.get("raw_path")
-        path = raw.decode("ascii", "replace").partition("?")[0] if raw else scope["path"]
+        path = raw.decode("ascii", "replace").partition("?")[0] if raw else quote(scope["path"])
         base = self._datasette.setting("base_url")
-        return "/" + path[len(base) :] if base != "/" and path.startswith(base) else str(path)
+        return "/" + path[len(base) :] if base != "/" and f"{path}/".startswith(base) else str(path)
 
 
 def _among(path: str, allowed: tuple[str, ...]) -> bool:

@@ -17,7 +17,7 @@ from tests.dashboard.seed_fleet import make
 NO_BROWSER = "QB_TEST_NO_BROWSER"
 HERE = Path(__file__).parent
 SCREENSHOTS = HERE.parents[1] / ".state" / "screenshots"
-SIZES = {"desktop": (1280, 900), "phone": (390, 844), "readme": (1080, 620)}
+SIZES = {"desktop": (1280, 900), "phone": (390, 844), "readme": (1280, 640)}
 QUIET = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
     "--no-first-run --disable-dev-shm-usage"
