@@ -25,6 +25,9 @@ class Worker(GunicornWorker):
 
     def init_process(self) -> None:
         """Serve until told to stop."""
+        # The arbiter's own handlers are in place until now, and would swallow a SIGTERM while this imports.
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
         from qb.api.worker import Worker as Real
 
         real = Real(self.age, self.ppid, self.sockets, self.app, self.timeout, self.cfg, self.log)
