@@ -49,6 +49,16 @@ def _to_write(config: Config) -> tuple[str, ...]:
     return ("dac_override",) if foreign else ()
 
 
+def metadata_open(config: Config) -> str:
+    """Why the metadata addresses cannot be blocked for containers with these settings; empty when they can."""
+    if config.metadata or config.network != "host":
+        return ""
+    return (
+        "with --network host containers reach whatever this machine reaches, a cloud's metadata service included: "
+        "choose another --network, or say --metadata yes"
+    )
+
+
 def block_metadata(pid: int) -> None:
     """Lead the metadata addresses nowhere in the network of the process `pid`, unless that is the host's own.
 

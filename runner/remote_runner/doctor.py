@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qb.client import ClientError
 from remote_runner.config import Config
+from remote_runner.confinement import metadata_open
 from remote_runner.membership import open_client
 from remote_runner.status import gather
 
@@ -51,6 +52,7 @@ def _findings(config: Config) -> Iterator[Finding]:
         _state,
         _home,
         _disk,
+        _metadata,
         _orchestrator,
         _identity,
     )
@@ -91,6 +93,19 @@ def _home(config: Config) -> Finding:
 def _disk(config: Config) -> Finding:
     free = shutil.disk_usage(_nearest(config.state_dir)).free
     return Finding("disk", free > LEAST_DISK, f"{free >> 20} MiB free", "make room: output waits here in an outage")
+
+
+def _metadata(config: Config) -> Finding:
+    if config.metadata:
+        return Finding("metadata", True, "containers may reach the cloud's metadata service: --metadata yes")
+    reason = metadata_open(config)
+    if reason:
+        return Finding("metadata", False, "not blocked", reason)
+    missing = [name for name in ("nsenter", "ip") if shutil.which(name) is None]
+    if missing:
+        mend = "install util-linux and iproute2, or say --metadata yes"
+        return Finding("metadata", False, f"cannot be blocked: there is no {' and no '.join(missing)}", mend)
+    return Finding("metadata", True, "out of the containers' reach")
 
 
 def _orchestrator(config: Config) -> Finding:

@@ -17,6 +17,7 @@ from qb.contract.push import Handed
 from remote_runner import logs
 from remote_runner.backoff import Backoff
 from remote_runner.config import Config, ConfigError, parse, read
+from remote_runner.confinement import metadata_open
 from remote_runner.engine import Engine
 from remote_runner.errors import CannotStart
 from remote_runner.executor import Executor
@@ -96,6 +97,8 @@ def _run(
         raise CannotStart("this node has no key yet: give --registration-token or --api-key")
     if config.mode == "push" and not (config.advertise_url or config.api_key):
         raise CannotStart("the control plane must know where this node is: give --advertise-url")
+    if reason := metadata_open(config):
+        log.warning(reason)
     stop = threading.Event()
     podman = _podman(config, owned)
     engine = Engine(podman)

@@ -30,17 +30,6 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture
-def shown(request: pytest.FixtureRequest) -> Callable[[Any, Node], None]:
-    """For the teardown of a node: shows the evidence when the test has failed."""
-
-    def show(server: Any, node: Node) -> None:
-        if request.node.stash.get(_FAILED, False):
-            evidence.show(server, node)
-
-    return show
-
-
 @pytest.fixture(scope="session")
 def agent_image(podman_env: dict[str, str], busybox_image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An image whose agent runs the prompt as a shell script."""
@@ -82,24 +71,36 @@ def running_server(folder: Path, bridge: str, *options: str) -> Iterator[Server]
 
 
 @pytest.fixture
-def node(
-    server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Path, shown: Callable[[Any, Node], None]
-) -> Iterator[Node]:
-    """A runner that has joined the control plane of the fixture `server`."""
-    folder = tmp_path / "node"
-    folder.mkdir()
-    node = Node(server, folder, dict(podman_env) | {"PYTHONUNBUFFERED": "1"}, name=f"box-{os.getpid()}")
-    node.start()
-    try:
-        yield node
-    finally:
-        shown(server, node)
+def nodes(
+    request: pytest.FixtureRequest, server: Any, agent_image: str, podman_env: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[..., Node]]:
+    """Makes nodes of the control plane of the fixture `server`; they are not started yet.
+
+    When the test has failed they show what they know before they are torn down.
+    """
+    made: list[Node] = []
+
+    def make(name: str, kind: type[Node] = Node, **more: Any) -> Node:
+        folder = tmp_path / f"node-{name}"
+        folder.mkdir(exist_ok=True)
+        env = dict(podman_env) | {"PYTHONUNBUFFERED": "1"}
+        made.append(kind(server, folder, env, name=f"{name}-{os.getpid()}", **{"image": agent_image, **more}))
+        return made[-1]
+
+    yield make
+    for node in made:
+        if request.node.stash.get(_FAILED, False):
+            evidence.show(server, node)
         node.end()
-        with server.client() as client:
-            for task in client.tasks():
-                for container in node.containers(task.id):
-                    command = ["podman", "rm", "-f", "-t", "0", container]
-                    subprocess.run(command, env=podman_env, check=False, capture_output=True, timeout=60)
+        node.sweep()
+
+
+@pytest.fixture
+def node(nodes: Callable[..., Node]) -> Node:
+    """A runner that has joined the control plane of the fixture `server`."""
+    node = nodes("box")
+    node.start()
+    return node
 
 
 @pytest.fixture

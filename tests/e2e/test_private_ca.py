@@ -1,10 +1,8 @@
 """A control plane behind TLS with a private CA: the runner speaks to it, and so does the agent in its container."""
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -50,23 +48,10 @@ def server(door: TlsDoor, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def node(
-    server: Server,
-    door: TlsDoor,
-    reporting_image: str,
-    podman_env: dict[str, str],
-    tmp_path: Path,
-    shown: Callable[[Any, Node], None],
-) -> Iterator[Node]:
+def node(door: TlsDoor, reporting_image: str, nodes: Callable[..., Node]) -> Node:
     """A runner that knows the https address alone; it is not started yet."""
-    folder = tmp_path / "node"
-    folder.mkdir()
-    node = Node(server, folder, dict(podman_env), name=f"private-{os.getpid()}", image=reporting_image)
-    node.options = ("--orchestrator-url", f"https://localhost:{door.port}")
-    yield node
-    shown(server, node)
-    node.end()
-    node.sweep()
+    options = ("--orchestrator-url", f"https://localhost:{door.port}")
+    return nodes("private", image=reporting_image, options=options)
 
 
 def task_with_a_table(client: QbClient, folder: Path) -> Task:

@@ -26,23 +26,11 @@ def server(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[Server]:
 
 
 @pytest.fixture
-def node(
-    server: Server,
-    agent_image: str,
-    podman_env: dict[str, str],
-    tmp_path: Path,
-    free_port: int,
-    shown: Callable[[Any, Node], None],
-) -> Iterator[Node]:
+def node(free_port: int, nodes: Callable[..., Node]) -> Node:
     """A push runner that knows a token only; it is not started yet."""
-    folder = tmp_path / "node"
-    folder.mkdir()
-    node = Node(server, folder, dict(podman_env), name="tls", mode="push", endpoint=f"https://localhost:{free_port}")
+    node = nodes("tls", mode="push", endpoint=f"https://localhost:{free_port}")
     node.options = ("--network", "host", "--advertise-url", node.endpoint)
-    yield node
-    shown(server, node)
-    node.end()
-    node.sweep()
+    return node
 
 
 def test_a_push_runner_joins_with_a_token_and_is_brought_its_tasks_over_tls(
@@ -50,20 +38,20 @@ def test_a_push_runner_joins_with_a_token_and_is_brought_its_tasks_over_tls(
 ) -> None:
     cert, key = certificate
     with server.client() as client:
-        node.token = client.admin.create_token(TokenCreate(name_glob="tls", allows_push=True)).token
+        node.token = client.admin.create_token(TokenCreate(name_glob="tls-*", allows_push=True)).token
         node.start("--tls-cert", str(cert), "--tls-key", str(key))
-        task = client.create_task(TaskCreate(prompt="echo brought", target_node_name="tls"))
+        task = client.create_task(TaskCreate(prompt="echo brought", target_node_name=node.name))
         wait_until(lambda: client.task(task.id).status.terminal, "the end of the task", seconds=120)
         done = client.task(task.id)
         assert (done.status, done.exit_code, done.attempt) == ("success", 0, 1)
         assert [line.text for line in client.task_output(task.id)] == ["brought\n"]
-        shown: Any = client.node("tls")
+        shown: Any = client.node(node.name)
         assert (shown.mode, shown.api_endpoint) == ("push", node.endpoint)
 
 
 def test_a_token_that_allows_no_push_lets_no_push_runner_in(server: Server, node: Node) -> None:
     with server.client() as client:
-        node.token = client.admin.create_token(TokenCreate(name_glob="tls")).token
+        node.token = client.admin.create_token(TokenCreate(name_glob="tls-*")).token
         node.start()
         assert node.process.wait(120) == 1
         said = (node.folder / "runner.log").read_text().splitlines()[-1]

@@ -23,6 +23,7 @@ from tests.e2e.conftest import running_server
 pytestmark = pytest.mark.podman
 TRANSPORTS = ("pull", "push", "ansible")
 BY_ANSIBLE = pytest.mark.parametrize("transport", ["ansible"], indirect=True)
+BY_POLL = pytest.mark.parametrize("transport", ["pull"], indirect=True)
 BY_HTTP = pytest.mark.parametrize("transport", ["push"], indirect=True)
 
 
@@ -36,33 +37,22 @@ def transport(request: pytest.FixtureRequest) -> str:
 def server(transport: str, tmp_path: Path, bridge: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A control plane; with Ansible it finds on this machine what the role `runner` sets up on a node."""
     options = []
-    (tmp_path / "node").mkdir()
     if transport == "ansible":
-        launcher = render_launcher(tmp_path / "node")
-        options = ["--dispatch-launcher", str(launcher)]
-        monkeypatch.setenv("PATH", f"{tmp_path}/node/bin:{os.environ['PATH']}")
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "node"))
+        folder = tmp_path / "node-ansible"
+        folder.mkdir()
+        options = ["--dispatch-launcher", str(render_launcher(folder))]
+        monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     with running_server(tmp_path, bridge, *options) as own:
         yield own
 
 
 @pytest.fixture
-def node(
-    transport: str,
-    server: Any,
-    agent_image: str,
-    podman_env: dict[str, str],
-    tmp_path: Path,
-    shown: Callable[[Any, Node], None],
-) -> Iterator[Node]:
+def node(transport: str, nodes: Callable[..., Node]) -> Node:
     """A runner that is brought its tasks by the transport under test."""
-    kind = AnsibleNode if transport == "ansible" else Node
-    node = kind(server, tmp_path / "node", dict(podman_env), name=f"{transport}-{os.getpid()}", mode=transport)
+    node = nodes(transport, AnsibleNode if transport == "ansible" else Node, mode=transport)
     node.start()
-    yield node
-    shown(server, node)
-    node.end()
-    node.sweep()
+    return node
 
 
 def running(client: QbClient, task: Task) -> None:
@@ -142,10 +132,26 @@ def test_outage(
     assert ended(run("echo and the next one")).status is TaskStatus.SUCCESS
 
 
+@BY_POLL
+@pytest.mark.parametrize("failpoint", ["http.poll.after", "journal.intend.after"])
+def test_duplicate_of_a_poll(
+    node: Node, run: Callable[..., Task], ended: Callable[[Task], Task], failpoint: str
+) -> None:
+    """An assignment that the runner did not live to write down comes again, one that it did does not: once it runs."""
+    node.end()
+    task = run("echo $TASK_ID >> /workspace/Victoria/starts")
+    node.start(env={"QB_FAILPOINT": failpoint})
+    assert node.process.wait(60) == -signal.SIGKILL
+    node.start()
+    done = ended(task)
+    assert (done.status, done.attempt) == (TaskStatus.SUCCESS, 1)
+    assert (node.folder / "home" / "starts").read_text().split() == [task.id]
+
+
 @BY_HTTP
 def test_duplicate(client: QbClient, node: Node, run: Callable[..., Task], ended: Callable[[Task], Task]) -> None:
     """1,000 replays of one request, while it runs and after, start nothing; unsigned or altered ones neither."""
-    task = run("echo on; sleep 3")
+    task = run("echo on; until [ -e $TASK_OUTPUT_DIR/go ]; do sleep 0.1; done")
     running(client, task)
     body = dumps(
         {"task_id": task.id, "attempt": 1, "prompt": "echo again", "orchestrator_url": node.server.url}
@@ -153,6 +159,7 @@ def test_duplicate(client: QbClient, node: Node, run: Callable[..., Task], ended
     good = {"X-API-Key": node.key, SIGNATURE: signature(node.key, body)}
     with httpx2.Client(base_url=node.endpoint, timeout=30) as http, ThreadPoolExecutor(4) as pool:
         during = list(pool.map(lambda _: http.post("/run", content=body, headers=good).status_code, range(500)))
+        (node.folder / "home/tasks" / task.id[:8] / "out/go").touch()
         assert ended(task).status is TaskStatus.SUCCESS
         after = list(pool.map(lambda _: http.post("/run", content=body, headers=good).status_code, range(500)))
         assert set(during + after) == {200}

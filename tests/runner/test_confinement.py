@@ -69,6 +69,7 @@ def test_on_the_hosts_network_the_hosts_routes_are_left_alone(orchestrator: Any,
     assert run(orchestrator, "echo ran") == "ran\n"
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
     assert METADATA not in routes
+    assert runner.logged().count("with --network host containers reach whatever this machine reaches") == 1
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root makes a network namespace by itself")

@@ -58,3 +58,17 @@ def test_doctor_says_the_mend_of_what_fails(
     assert {name for name, each in found.items() if not each["ok"]} == {"podman", "orchestrator", "identity"}
     assert all(each["mend"] for each in found.values() if not each["ok"])
     assert found["podman"]["mend"].startswith("install it")
+
+
+@pytest.mark.parametrize(
+    ("options", "ok"),
+    [([], True), (["--network", "host"], False), (["--network", "host", "--metadata", "yes"], True)],
+)
+def test_doctor_tells_when_the_metadata_service_is_in_reach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], ok: bool
+) -> None:
+    base = ["doctor", "--state-dir", str(tmp_path / "state"), "--victoria-home", str(tmp_path / "home"), "--json"]
+    main([*base, "--orchestrator-url", "http://127.0.0.1:1", *options])
+    (found,) = [each for each in json.loads(capsys.readouterr().out) if each["check"] == "metadata"]
+    assert found["ok"] is ok
+    assert bool(found["mend"]) is not ok
