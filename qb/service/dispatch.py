@@ -67,7 +67,7 @@ class Dispatch:
                     assignment = await self._until(member, waiter, watch, min(wait, MAX_POLL_WAIT), held)
                 finally:
                     watch.cancel()
-            return None if assignment is None else await self._hand_over(assignment, line, waiter)
+            return None if assignment is None else await self._hand_over(assignment, member, line, waiter)
         finally:
             self._waiters.close(waiter)
 
@@ -143,12 +143,16 @@ class Dispatch:
         settled.tell(self._core.hub, self._waiters)
         return assignment
 
-    async def _hand_over(self, assignment: dict[str, Any], line: Line, waiter: Waiter) -> dict[str, Any] | None:
+    async def _hand_over(
+        self, assignment: dict[str, Any], member: Member, line: Line, waiter: Waiter
+    ) -> dict[str, Any] | None:
         await asyncio.sleep(0)  # let a disconnect that has arrived be noticed
         if line.is_gone() or waiter.superseded:
             await self.release(assignment["task_id"], assignment["attempt"])
             return None
         self._core.hub.publish(assignment["task_id"])
+        # a heartbeat that waits does not list it: the next one will
+        self._core.hub.publish(member.traits.node_id)
         return assignment
 
     async def release(self, task_id: str, attempt: int) -> None:

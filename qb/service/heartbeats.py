@@ -31,7 +31,8 @@ class Heartbeats:
     async def take(self, node_id: str, body: Heartbeat) -> dict[str, Any]:
         """Note that the node lives, renew what it holds, and say what it shall cancel; returns HeartbeatReply.
 
-        With `wait` a wire-2 node has its reply once there are orders that it has not heard, else after that time.
+        With `wait` a wire-2 node has its reply once there are orders that it has not heard, or once it has been given
+        an attempt that it does not list, which it could not be told to cancel; else after that time.
         """
         member = self._registry.members.get(node_id)
         if member is None:
@@ -59,7 +60,10 @@ class Heartbeats:
                 if not news.is_set() or self._registry.members.get(node_id) is not member:
                     break
                 news.clear()
-                reply |= await self._core.readers.run(lambda db: _looked(db, node_id, body))
+                orders, unlisted = await self._core.readers.run(lambda db: _looked(db, node_id, body))
+                reply |= orders
+                if unlisted:
+                    break
             if member.waits == mine:
                 member.heard = _orders(reply)
             return reply
@@ -119,13 +123,15 @@ def _orders(reply: dict[str, Any]) -> Orders:
     return frozenset((each["task_id"], each["attempt"]) for each in reply["cancel"]), reply["drain"]
 
 
-def _looked(db: sqlite3.Connection, node_id: str, body: Heartbeat) -> dict[str, Any]:
-    """The orders in a reply as they are now; {} for a node that is gone."""
+def _looked(db: sqlite3.Connection, node_id: str, body: Heartbeat) -> tuple[dict[str, Any], bool]:
+    """The orders in a reply as they are now ({} for a node that is gone), and whether it holds what it did not list."""
     row = nodes.by_id(db, node_id)
     if row is None:
-        return {}
+        return {}, False
     holds = claims.held(db, node_id)
-    return {"drain": row["state"] != NodeState.ACTIVE, "state": row["state"], "cancel": _to_end(holds, body)}
+    listed = {(each.task_id, each.attempt) for each in body.running or ()}
+    orders = {"drain": row["state"] != NodeState.ACTIVE, "state": row["state"], "cancel": _to_end(holds, body)}
+    return orders, any((held["id"], held["attempt"]) not in listed for held in holds)
 
 
 def _renewed(

@@ -75,6 +75,18 @@ async def test_what_was_told_before_ends_no_wait(plane: Plane) -> None:
     assert (await answer(again))["cancel"] == [held.model_dump()]
 
 
+async def test_what_it_has_been_given_meanwhile_ends_the_wait(plane: Plane) -> None:
+    """A cancel of that could not be told in the reply to a heartbeat that does not list it."""
+    node, held = await holding(plane)
+    await plane.tasks.cancel(held.task_id)
+    assert (await answer(await waiting(plane, node, held)))["cancel"] == [held.model_dump()]
+    beat = await waiting(plane, node, held)
+    await plane.runner(node, held.task_id, "error", attempt=held.attempt)
+    given = await plane.started(node)
+    assert given["task_id"] != held.task_id
+    await answer(beat)
+
+
 async def test_a_newer_heartbeat_ends_one_that_waits(plane: Plane) -> None:
     node, held = await holding(plane)
     first = await waiting(plane, node, held)
