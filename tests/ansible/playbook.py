@@ -65,7 +65,7 @@ class Operator:
         # JSON is YAML
         self.inventory.write_text(json.dumps({"all": {"vars": common | more, "children": children}}, indent=1))
 
-    def play(self, playbook: str, *options: str, timeout: float = 600) -> Outcome:
+    def play(self, playbook: str, *options: str, timeout: float = 1200) -> Outcome:
         """Run one of the project's playbooks."""
         command = [f"{sys.prefix}/bin/ansible-playbook", "-i", str(self.inventory), f"playbooks/{playbook}", *options]
         env = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "QB_"))}
