@@ -81,15 +81,25 @@ def _become_arbiter(settings: ServeSettings, port: int, sockets: list[socket.soc
     for opened in sockets:
         opened.set_inheritable(True)
     binds = [f"fd://{opened.fileno()}" for opened in sockets]
-    with tempfile.TemporaryFile() as file:
-        # Plain values: a worker of a later release makes its own settings of them.
-        file.write(pickle.dumps({"binds": binds, "settings": {"port": port, "serve": asdict(settings)}}))
-        file.flush()
-        os.set_inheritable(file.fileno(), True)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        command = [sys.executable, "-P", "-m", "qb.api.arbiter", str(file.fileno()), str(settings.data_dir)]
-        os.execv(sys.executable, command)  # noqa: S606
+    # Plain values: a worker of a later release makes its own settings of them.
+    note = _inherited(pickle.dumps({"binds": binds, "settings": {"port": port, "serve": asdict(settings)}}))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-P", "-m", "qb.api.arbiter", str(note), str(settings.data_dir)]
+    os.execv(sys.executable, command)  # noqa: S606
+
+
+def _inherited(content: bytes) -> int:
+    """A file of this content that has no name, for the program that this process becomes; takes no room on a disk."""
+    if sys.platform == "linux":
+        number = os.memfd_create("qb-serve", 0)
+    else:
+        number, path = tempfile.mkstemp()
+        os.unlink(path)  # noqa: PTH108 - as mkstemp gave it
+        os.set_inheritable(number, True)
+    with open(number, "wb", closefd=False) as file:
+        file.write(content)
+    return number
 
 
 def _check(data_dir: Path) -> None:
