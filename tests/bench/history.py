@@ -19,6 +19,7 @@ from statistics import median
 
 from qb.domain.placement import Target
 from qb.store import placements
+from qb.store.migrations import migrate
 from tests.bench.figures import Figure, Say, ratio
 from tests.bench.seed import add_nodes, filling, node_keys
 from tests.bench.wire import Connection
@@ -86,6 +87,7 @@ def made(place: Path, count: int) -> tuple[Server, str]:
     """A control plane after `count` tasks, and the id of its node; taken as it is where it was made before."""
     note = place.with_suffix(".json")
     if note.exists():
+        migrate(place / "qb.db")  # which takes longer than a server is given to start
         known = json.loads(note.read_text())
         return Server(place, known["admin_key"], known["registration_token"]), known["node_id"]
     shutil.rmtree(place, ignore_errors=True)
