@@ -4,6 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+LONGEST_ESCAPE = len("\\ud83d")
+"""Characters of JSON that a cut may go through."""
+
 
 class Part(NamedTuple):
     """One piece of a message. `kind` is text, tool_call, tool_result, error, reasoning or note."""
@@ -13,11 +16,11 @@ class Part(NamedTuple):
 
 
 def parts_of(content: str | None) -> Iterator[Part]:
-    """The pieces of a message: of Crush's JSON where it is that, else the text as it stands."""
+    """The pieces of a message: of Crush's JSON where it is that, or began as that, else the text as it stands."""
     try:
         found = json.loads(content) if content else []
     except (ValueError, RecursionError):
-        found = None
+        found = _of_a_beginning(content or "")
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         yield Part("text", content or "")
         return
@@ -26,6 +29,19 @@ def parts_of(content: str | None) -> Iterator[Part]:
         part = _part_of(str(each.get("type")), data if isinstance(data, dict) else {})
         if part is not None:
             yield part
+
+
+def _of_a_beginning(content: str) -> Any:
+    """What a page that reads no more than so many characters has of a long message; None where it is none."""
+    if not content.startswith('[{"type"'):
+        return None
+    for end in range(len(content), len(content) - LONGEST_ESCAPE, -1):
+        for closing in ('"}}]', "}}]", "}]", "]"):
+            try:
+                return json.loads(content[:end] + closing)
+            except (ValueError, RecursionError):
+                continue
+    return None
 
 
 def _part_of(kind: str, data: dict[str, Any]) -> Part | None:

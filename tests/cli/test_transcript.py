@@ -113,6 +113,14 @@ def test_wide_adds_time_and_model() -> None:
         ('[{"type": "finish", "data": {"reason": "canceled"}}]', [Part("note", "ended: canceled")]),
         ('[{"type": "binary", "data": {}}]', [Part("note", "[binary]")]),
         ("[{}]", [Part("note", "[None]")]),
+        (
+            '[{"type":"text","data":{"text":"a"}},{"type":"tool_result","data":{"content":"id,to',
+            [Part("text", "a"), Part("tool_result", "id,to")],
+        ),
+        ('[{"type": "text", "data": {"text": "a \\ud83', [Part("text", "a ")]),
+        ('[{"type": "text", "data": {"text": "a"', [Part("text", "a")]),
+        ('[{"type": "text", "data": {"text": "a"}', [Part("text", "a")]),
+        ('[{"type" of text', [Part("text", '[{"type" of text')]),
     ],
 )
 def test_content_of_any_shape_is_read(content: str | None, parts: list[Part]) -> None:
