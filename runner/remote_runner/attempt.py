@@ -11,7 +11,8 @@ from qb.contract.states import Reason
 from qb.contract.tasks import StatusReport
 from remote_runner import verdict
 from remote_runner.asked import Asked
-from remote_runner.confinement import block_metadata, confinement, limits_hold
+from remote_runner.bridge import keep_address
+from remote_runner.confinement import block_metadata, confinement, limits_hold, shares_our_network
 from remote_runner.container import Container
 from remote_runner.diskwatch import DiskWatch
 from remote_runner.download import download
@@ -171,6 +172,9 @@ class Attempt:
         if limits and not limits_hold(pid):
             message = "the task asks for limits, and podman gave the container no cgroup to hold them"
             raise verdict.Failure(Reason.REFUSED_BY_NODE, message)
+        if shares_our_network(pid):
+            return
+        keep_address(pid)
         if not self._tools.config.metadata:
             block_metadata(pid)
 

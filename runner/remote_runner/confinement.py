@@ -60,12 +60,10 @@ def metadata_open(config: Config) -> str:
 
 
 def block_metadata(pid: int) -> None:
-    """Lead the metadata addresses nowhere in the network of the process `pid`, unless that is the host's own.
+    """Lead the metadata addresses nowhere in the network of the process `pid`, which is not the host's own.
 
     Raises EngineError when it cannot be done: a container that should not reach them must not start.
     """
-    if _shares_our_network(pid):
-        return
     if not (shutil.which("nsenter") and shutil.which("ip")):
         raise EngineError("blocking the metadata address needs nsenter and ip: install util-linux and iproute2")
     enter = ["nsenter", "--target", str(pid), "--net"]
@@ -91,7 +89,8 @@ def limits_hold(pid: int) -> bool:
         return False
 
 
-def _shares_our_network(pid: int) -> bool:
+def shares_our_network(pid: int) -> bool:
+    """Whether the process `pid` is in the host's own network. Raises EngineError when it is gone."""
     try:
         return Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
     except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qb.demo import debian
+from remote_runner.bridge import keep_address
 
 HERE = Path(__file__).parent
 BASE = "localhost/qb-systemd-base:latest"
@@ -52,7 +53,9 @@ class Machine:
                 failed = self.tries("systemctl", "--failed", "--no-legend").stdout
                 raise AssertionError(f"{self.name} does not boot: {state} {failed}")
             time.sleep(0.2)
-        self.address = _podman("inspect", self.container, "--format", "{{.NetworkSettings.IPAddress}}").stdout.strip()
+        said = _podman("inspect", self.container, "--format", "{{.NetworkSettings.IPAddress}} {{.State.Pid}}").stdout
+        self.address, pid = said.split()
+        keep_address(int(pid))  # or ssh to the others hangs for a minute when a machine goes
         self.sh(
             f"echo {USER}:{PASSWORD} | chpasswd; install -d -m 700 -o {USER} /home/{USER}/.ssh; "
             f"echo '{self.public_key}' > /home/{USER}/.ssh/authorized_keys"

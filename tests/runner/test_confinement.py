@@ -64,6 +64,30 @@ def test_the_metadata_address_is_out_of_reach(orchestrator: Any, bridged: Any, m
     assert run(orchestrator, REACH) == "reached\n", "the test itself sees a service that is there"
 
 
+@pytest.fixture
+def lowest_port() -> Iterator[list[str]]:
+    """The command that gives podman's bridge a port with the lowest of all addresses; it is taken away again."""
+    name = f"qbt{os.getpid()}"
+    subprocess.run(["ip", "link", "add", name, "address", "02:00:00:00:00:01", "type", "veth"], check=True)
+    yield ["ip", "link", "set", "dev", name, "master"]
+    subprocess.run(["ip", "link", "delete", name], check=True)
+
+
+def test_the_bridge_keeps_its_address_whatever_comes_and_goes(
+    orchestrator: Any, bridged: Any, until: Any, lowest_port: list[str]
+) -> None:
+    """It would take its lowest port's, and change when that leaves: the others would reach nothing for a minute."""
+    bridged.start()
+    task_id = orchestrator.assign("echo up; sleep 60")
+    until(lambda: orchestrator.text(task_id) == "up\n", what="the container's start")
+    networks = subprocess.run(["podman", "network", "inspect", "podman"], capture_output=True, text=True, check=True)
+    bridge = json.loads(networks.stdout)[0]["network_interface"]
+    address = Path("/sys/class/net") / bridge / "address"
+    before = address.read_text()
+    subprocess.run([*lowest_port, bridge], check=True)
+    assert address.read_text() == before
+
+
 def test_on_the_hosts_network_the_hosts_routes_are_left_alone(orchestrator: Any, runner: Any) -> None:
     runner.start()
     assert run(orchestrator, "echo ran") == "ran\n"
