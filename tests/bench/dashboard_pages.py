@@ -51,7 +51,7 @@ def dashboard_pages(say: Say) -> list[Figure]:
     """Milliseconds until a page is there, at the 95th percentile."""
     data_dir = million()
     say(f"{TASKS:,} finished tasks, {WAITING:,} that wait, {NODES} nodes")
-    with shown(data_dir) as url, httpx2.Client(base_url=url, timeout=30) as http:
+    with shown(data_dir) as url, httpx2.Client(base_url=url, timeout=30, follow_redirects=True) as http:
         http.get(link(data_dir, "bench", Role.ANALYST, now=datetime.now(UTC)))
         found = {path: _times(http, path) for path in _pages(http)}
     for path, times in found.items():
