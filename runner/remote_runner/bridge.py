@@ -27,9 +27,9 @@ def keep_address(pid: int) -> None:
     if os.getuid():
         return
     for bridge in _bridges(pid):
-        if (bridge / "addr_assign_type").read_text().strip() == GIVEN:
+        address = _read(bridge / "address")
+        if not address or _read(bridge / "addr_assign_type") == GIVEN:
             continue
-        address = (bridge / "address").read_text().strip()
         command = ["ip", "link", "set", "dev", bridge.name, "address", address]
         try:
             subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
@@ -39,7 +39,14 @@ def keep_address(pid: int) -> None:
 
 def _bridges(pid: int) -> set[Path]:
     """The bridges to which the other ends of its interfaces belong."""
-    theirs = Path(f"/proc/{pid}/root{HOST}").glob("*/iflink")
-    ends = {link.read_text() for link in theirs}
-    ours = [link.parent for link in HOST.glob("*/ifindex") if link.read_text() in ends]
-    return {HOST / (end / "master").readlink().name for end in ours if (end / "master").is_symlink()}
+    theirs = {_read(link) for link in Path(f"/proc/{pid}/root{HOST}").glob("*/iflink")} - {""}
+    ends = [link.parent for link in HOST.glob("*/ifindex") if _read(link) in theirs]
+    return {(end / "master").resolve() for end in ends if (end / "master").is_symlink()}
+
+
+def _read(file: Path) -> str:
+    """What the kernel says there; "" of an interface that is going just now."""
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
