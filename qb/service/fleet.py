@@ -13,7 +13,7 @@ from qb.contract.routes import Caller
 from qb.contract.states import Generation, NodeMode, NodeStatus
 from qb.domain import generations, leases
 from qb.domain.epochs import SETTLE, floor
-from qb.domain.errors import Conflict, Forbidden
+from qb.domain.errors import Conflict, Forbidden, StorageFull
 from qb.domain.generations import Sign
 from qb.domain.times import after, iso
 from qb.service import legacy
@@ -30,21 +30,33 @@ log = structlog.get_logger(__name__)
 
 
 async def load(core: Core) -> Registry:
-    """Read every node, and give every live lease its full term: the server was away, not the nodes."""
+    """Read every node, and give what they hold its time anew; where the disk is full, the scheduler does that later."""
     registry = Registry()
     now = core.clock()
-
-    def begin(db: sqlite3.Connection) -> list[sqlite3.Row]:
-        claims.full_term(db, lease=after(now, leases.LEASE), old_lease=after(now, leases.OLD_LEASE))
-        epochs.open_first(db, now=iso(now), until=after(now, SETTLE))
-        return nodes.every(db)
-
-    for row in await core.writer.run(begin):
+    for row in await core.readers.run(nodes.every):
         _know_key(core, row)
         registry.put(member_of(row, now))
-    await core.writer.run(lambda db: legacy.full_terms(db, list(registry.members.values()), now))
     registry.floor = floor(await core.readers.run(epochs.current))
+    try:
+        await give_full_terms(core, registry)
+    except StorageFull as error:
+        log.error("leases get their full term as soon as there is room", error=str(error))
     return registry
+
+
+async def give_full_terms(core: Core, registry: Registry) -> None:
+    """Once after a start, before any lease may expire: the server was away, not the nodes. Raises StorageFull."""
+    if registry.full_terms:
+        return
+    now = core.clock()
+
+    def work(db: sqlite3.Connection) -> None:
+        claims.full_term(db, lease=after(now, leases.LEASE), old_lease=after(now, leases.OLD_LEASE))
+        epochs.open_first(db, now=iso(now), until=after(now, SETTLE))
+        legacy.full_terms(db, list(registry.members.values()), now)
+
+    await core.writer.run(work)
+    registry.full_terms = True
 
 
 class Fleet:

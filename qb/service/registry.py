@@ -133,6 +133,8 @@ class Registry:
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
         self.floor = 0
+        self.full_terms = False
+        """Whether leases have been given their full term since the server started."""
         self.old: set[str] = set()
 
     def put(self, member: Member) -> None:

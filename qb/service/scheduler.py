@@ -51,6 +51,7 @@ class Scheduler:
 
     async def tick(self) -> None:
         """Look once at everything that time alone can change."""
+        await fleet.give_full_terms(self._core, self._registry)
         now = self._core.clock()
         silent = fleet.silent(self._registry.members.values(), now)
         for member in silent:
