@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from qb.contract.states import Reporter
+from qb.contract.states import Reporter, TaskStatus
 from qb.domain.errors import Conflict, NotFound
 from qb.domain.lifecycle import Event
 from qb.domain.times import iso
@@ -21,7 +21,8 @@ from qb.store.migrations import migrate
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was restored: its epoch, when the backup was made (None: a replica), and the tasks that are pending."""
+    """What was restored: its epoch, when the backup was made (None: a replica), and the tasks that are pending and
+    that it cancelled; schedules are neither."""
 
     epoch: int
     made_at: str | None
@@ -89,13 +90,20 @@ def _begin_epoch(db: sqlite3.Connection, now: str, cancel: bool, made_at: str | 
     db.execute("BEGIN IMMEDIATE")
     epoch = epochs.begin(db, now=now)
     pending = epochs.pending(db)
-    for row in pending if cancel else ():
-        tasks.request_cancel(db, row["id"], now=now)
-        text = "cancelled at the restore: it may have run since the backup"
-        transitions.apply(db, row, Event.CANCEL_REQUESTED, now=now, source=Reporter.OPERATOR, message=text)
+    for task_id in pending if cancel else ():
+        _cancel(db, task_id, now)
+    left = len(epochs.pending(db))
     db.execute("COMMIT")
-    cancelled = len(pending) if cancel else 0
-    return Restored(epoch, made_at, len(pending) - cancelled, cancelled)
+    return Restored(epoch, made_at, left, len(pending) - left)
+
+
+def _cancel(db: sqlite3.Connection, task_id: str, now: str) -> None:
+    row = tasks.get(db, task_id)
+    if row is None or row["status"] != TaskStatus.PENDING:
+        return  # it went with one that it waited for
+    tasks.request_cancel(db, task_id, now=now)
+    text = "cancelled at the restore: it may have run since the backup"
+    transitions.apply(db, row, Event.CANCEL_REQUESTED, now=now, source=Reporter.OPERATOR, message=text)
 
 
 def _check_empty(data_dir: Path) -> None:

@@ -7,9 +7,14 @@ _BEGIN = "INSERT INTO epochs (epoch, restored_at) VALUES ((SELECT coalesce(max(e
 _OPEN = "UPDATE epochs SET opened_at = ? WHERE opened_at IS NULL"
 _OPENED = "SELECT opened_at FROM epochs ORDER BY epoch DESC LIMIT 1"
 _HOLD = """
-UPDATE tasks SET claimable = 0, available_at = ? WHERE status = 'pending' AND available_at IS NULL AND waits_for = 0
+UPDATE tasks SET claimable = 0, available_at = :until
+WHERE status = 'pending' AND waits_for = 0 AND schedule_id IS NOT id
+    AND (available_at IS NULL OR available_at < :until)
 """
-_PENDING = "SELECT * FROM tasks WHERE status = 'pending' ORDER BY seq"
+_PROLONG = """
+UPDATE tasks SET expires_at = :until WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at < :until
+"""
+_PENDING = "SELECT id FROM tasks WHERE status = 'pending' AND schedule_id IS NOT id ORDER BY seq"
 
 
 def current(db: sqlite3.Connection) -> int:
@@ -24,10 +29,14 @@ def begin(db: sqlite3.Connection, *, now: str) -> int:
 
 
 def open_first(db: sqlite3.Connection, *, now: str, until: str) -> bool:
-    """On the first start of an epoch hold every task back that nothing else holds; returns whether it was the first."""
+    """On the first start of an epoch hold every task back that could start, or end unclaimed, before `until`.
+
+    Returns whether it was the first. Those whose time came, or went, in the lost time may be with a node, too.
+    """
     if not db.execute(_OPEN, (now,)).rowcount:
         return False
-    db.execute(_HOLD, (until,))
+    db.execute(_HOLD, {"until": until})
+    db.execute(_PROLONG, {"until": until})
     return True
 
 
@@ -37,6 +46,6 @@ def opened_at(db: sqlite3.Connection) -> str | None:
     return None if found is None else found[0]
 
 
-def pending(db: sqlite3.Connection) -> list[sqlite3.Row]:
-    """Every task that is pending, oldest first."""
-    return db.execute(_PENDING).fetchall()
+def pending(db: sqlite3.Connection) -> list[str]:
+    """Every task that is pending, oldest first; a schedule's pattern, which never runs, is none."""
+    return [row[0] for row in db.execute(_PENDING)]

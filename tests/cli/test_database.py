@@ -109,14 +109,25 @@ def test_a_restore_never_touches_a_control_plane(qb: Any, server: Server, tmp_pa
 
 def test_what_was_pending_can_be_cancelled_at_the_restore(qb: Any, server: Server, tmp_path: Path) -> None:
     task = kept(server)["task"]
+    with server.http() as http:
+        after = http.post("/tasks", json={"prompt": "then", "depends_on": [task]}).json()["id"]
+        last = http.post("/tasks", json={"prompt": "tidy", "depends_on": [after], "on_failure": "run"}).json()["id"]
+        schedule = http.post("/tasks", json={"prompt": "daily", "recurrence": "0 13 * * *"}).json()["id"]
     assert qb("db", "backup", str(tmp_path / "b"), "--data-dir", str(server.data_dir)).code == 0
     ran = qb("db", "restore", str(tmp_path / "b"), "--data-dir", str(tmp_path / "n"), "--cancel-pending", "-o", "json")
-    assert json.loads(ran.out)["cancelled"] == 1
+    assert ran.code == 0, ran.err
+    assert {key: json.loads(ran.out)[key] for key in ("cancelled", "pending")} == {"cancelled": 3, "pending": 0}
     with closing(sqlite3.connect(tmp_path / "n" / "qb.db")) as db:
-        assert db.execute("SELECT status, reason FROM tasks WHERE id = ?", (task,)).fetchone() == (
-            "cancelled",
-            "cancelled_by_operator",
-        )
+        ends = {row[0]: row[1:] for row in db.execute("SELECT id, status, reason FROM tasks")}
+        assert db.execute("SELECT count(*) FROM schedules WHERE next_run_at IS NOT NULL").fetchone() == (1,)
+    assert ends == {
+        task: ("cancelled", "cancelled_by_operator"),
+        after: ("cancelled", "dependency_failed"),
+        last: ("cancelled", "cancelled_by_operator"),
+        schedule: ("pending", None),
+    }
+    ran = qb("db", "restore", str(tmp_path / "b"), "--data-dir", str(tmp_path / "m"), "-o", "json")
+    assert {key: json.loads(ran.out)[key] for key in ("cancelled", "pending")} == {"cancelled": 0, "pending": 3}
 
 
 def test_check_finds_missing_damaged_and_orphaned_blobs_and_rows_that_cannot_be(

@@ -81,6 +81,58 @@ async def test_pending_tasks_wait_for_their_nodes_to_speak_and_get_fresh_numbers
     close_plane(restored)
 
 
+async def test_what_fell_due_or_expired_in_the_lost_time_waits_for_its_node_too(
+    plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    node, other = await plane.node(), await plane.node("other")
+    retried = (await plane.started(other, max_attempts=2, backoff_seconds=60))["task_id"]
+    await plane.runner(other, retried, "error", attempt=1, exit_code=1)
+    planned = await plane.task(scheduled_for=clock().replace(minute=1))
+    short = await plane.task(queue_timeout_seconds=60)
+    unwanted = await plane.task(queue_timeout_seconds=60, target_node_name="nowhere")
+
+    async def claim() -> int:
+        given = await plane.poll(node)
+        assert given is not None
+        assert given["task_id"] == short
+        clock.turn(600)
+        return int(given["attempt"])
+
+    restored, attempt = await to_yesterday(plane, claim)
+    await restored.scheduler.tick()
+    assert {(await restored.show(task))["status"] for task in (retried, planned, short, unwanted)} == {"pending"}
+    assert await restored.poll(other) is None, "a node may hold it"
+    clock.turn(15)
+    assert (await restored.beat(node, Held(task_id=short, attempt=attempt)))["cancel"] == []
+    clock.turn(SETTLE - 15)
+    await restored.beat(node, Held(task_id=short, attempt=attempt))
+    await restored.scheduler.tick()
+    assert (await restored.show(short))["status"] == "running"
+    ended = await restored.show(unwanted)
+    assert (ended["status"], ended["reason"]) == ("error", "expired")
+    taken = [(await restored.poll(each) or {}).get("task_id") for each in (other, await restored.node("third"))]
+    assert taken == [retried, planned]
+    close_plane(restored)
+
+
+async def test_what_comes_due_later_keeps_its_time(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
+    task = await plane.task(scheduled_for=clock().replace(hour=13), queue_timeout_seconds=60)
+    before = await plane.show(task)
+    restored, _ = await to_yesterday(plane, await took_nothing())
+    assert await restored.show(task) == before
+    close_plane(restored)
+
+
+async def test_a_schedule_still_never_runs_itself(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
+    node = await plane.node()
+    await plane.task(recurrence="0 13 * * *")
+    restored, _ = await to_yesterday(plane, await took_nothing())
+    clock.turn(SETTLE + 1)
+    await restored.scheduler.tick()
+    assert await restored.poll(node) is None
+    close_plane(restored)
+
+
 async def test_a_second_start_holds_nothing_back(
     plane: Plane, to_yesterday: Any, clock: HandClock, reopen: Any
 ) -> None:
