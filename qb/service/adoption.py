@@ -23,17 +23,12 @@ def adopt_unnumbered(
 ) -> sqlite3.Row | None:
     """The same for an older client, which names a task and no attempt: it gets the last number of the lost time.
 
-    Its word is all there is, so the task must be one that it may run, that was there before the restore, and that it
-    never held as far as the database knows: else the word is about that attempt.
+    Its word is all there is, so the task must be one that it never held as far as the database knows: else the word is
+    about that attempt.
     """
     if not floor or member.wire >= 2:
         return None
-    row, opened = tasks.get(db, task_id), epoch.opened_at(db)
-    if row is None or opened is None or row["created_at"] > opened or row["schedule_id"] == row["id"]:
-        return None
     if claims.last_held(db, task_id, member.traits.node_id) is not None:
-        return None
-    if not matches(placements.target_of(db, row["placement_id"]), member.traits):
         return None
     return adopt(db, member, task_id, floor, floor=floor, now=now)
 
@@ -43,7 +38,8 @@ def adopt(
 ) -> sqlite3.Row | None:
     """Make the attempt that `member` lists the task's own, and return the task; None where it is no such attempt.
 
-    `floor` is the epoch's (qb.domain.epochs).
+    The lost time can only have given it a task that was there before the restore, and that it may run. `floor` is the
+    epoch's (qb.domain.epochs).
     """
     if not floor:
         return None
@@ -51,6 +47,8 @@ def adopt(
     if row is None or TaskStatus(row["status"]).terminal or row["cancel_requested_at"]:
         return None
     if not epochs.of_lost_time(attempt, known=row["attempt"], floor=floor):
+        return None
+    if not _could_be_given(db, row, member):
         return None
     if row["lease_expires_at"] is not None:
         tasks.end_attempt(db, row, now=iso(now), outcome=Event.ADOPTED, reason=None)
@@ -78,3 +76,10 @@ def adopt(
     )
     tasks.start_attempt(db, adopted, now=iso(now))
     return adopted
+
+
+def _could_be_given(db: sqlite3.Connection, row: sqlite3.Row, member: Member) -> bool:
+    opened = epoch.opened_at(db)
+    if opened is None or row["created_at"] > opened or row["schedule_id"] == row["id"]:
+        return False
+    return matches(placements.target_of(db, row["placement_id"]), member.traits)

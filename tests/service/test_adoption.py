@@ -217,6 +217,41 @@ async def test_a_task_that_the_database_never_knew_is_dropped(
     close_plane(restored)
 
 
+@pytest.mark.parametrize("target", ["box", "other"])
+async def test_a_task_made_after_the_restore_is_taken_over_by_nobody(
+    target: str, plane: Plane, to_yesterday: Any, clock: HandClock
+) -> None:
+    node = await plane.node()
+    restored, _ = await to_yesterday(plane, await took_nothing())
+    clock.turn(1)
+    task = await restored.task(target_node_name=target)
+    await refused(restored, node, task)
+    close_plane(restored)
+
+
+async def test_nor_is_one_that_the_node_may_not_run(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
+    node, task = await plane.node(), await plane.task(target_node_name="other")
+    restored, _ = await to_yesterday(plane, await took_nothing())
+    await refused(restored, node, task)
+    close_plane(restored)
+
+
+async def test_nor_is_a_schedule(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
+    node, schedule = await plane.node(), await plane.task(recurrence="0 13 * * *")
+    restored, _ = await to_yesterday(plane, await took_nothing())
+    await refused(restored, node, schedule)
+    close_plane(restored)
+
+
+async def refused(plane: Plane, node: str, task: str) -> None:
+    """The node lists a first attempt, and reports on it: it is told to end it, and nothing comes of it."""
+    before = await plane.show(task)
+    assert (await plane.beat(node, Held(task_id=task, attempt=1)))["cancel"] == [{"task_id": task, "attempt": 1}]
+    with pytest.raises(NotFound):
+        await plane.runner(node, task, "success", attempt=1, exit_code=0)
+    assert await plane.show(task) == before
+
+
 async def test_without_a_restore_nobody_can_take_a_task_by_listing_it(plane: Plane) -> None:
     node, task = await plane.node(), await plane.task()
     reply = await plane.beat(node, Held(task_id=task, attempt=7))
