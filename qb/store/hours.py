@@ -6,7 +6,8 @@ so that an hour has some dozens of rows at most and a percentile is right within
 """
 # ruff: noqa: S608 - every part of these statements is a constant of this file
 
-KEPT = "-400 days"
+KEPT = 400
+"""Days that an hour stays; the sweep lets go of it (qb.service.retention)."""
 
 _TABLES = (
     """CREATE TABLE hourly_endings (
@@ -89,13 +90,6 @@ _TRIGGERS = (
         {_spending("coalesce(new.completed_at, strftime('%Y-%m-%dT%H:%M', 'now'))", "new", *_SPENT)} WHERE 1
         ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, cost = cost + excluded.cost;
     END""",
-    # Some times an hour: a row is new for each way in which tasks ended then.
-    "CREATE TRIGGER hours_pass AFTER INSERT ON hourly_endings BEGIN "
-    + " ".join(
-        f"DELETE FROM hourly_{each} WHERE hour < strftime('%Y-%m-%dT%H', new.hour || ':00', '{KEPT}');"
-        for each in ("endings", "durations", "queue", "spending")
-    )
-    + " END",
 )
 
 STATEMENTS = (*_TABLES, *FILL, *_TRIGGERS)

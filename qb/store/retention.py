@@ -41,7 +41,20 @@ _AUDIT = "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at <
 _WEBHOOKS = """
 DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE done_at <= ? LIMIT ?)
 """
-_BY_TIME = {"audit": _AUDIT, "webhooks": _WEBHOOKS}
+_HOURLY = {
+    "hourly_endings": "hour, status, reason",
+    "hourly_durations": "hour, what, tenths",
+    "hourly_queue": "hour",
+    "hourly_spending": "hour, client, model",
+}
+_HOURS = {
+    table: f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE hour < substr(?, 1, 13) LIMIT ?)"  # noqa: S608 - constants
+    for table, key in _HOURLY.items()
+}
+_BY_TIME = {"audit": _AUDIT, "webhooks": _WEBHOOKS, **_HOURS}
+HOURLY = tuple(_HOURLY)
+"""The tables of sums by the hour (qb.store.hours)."""
+
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
 _COLUMNS = "SELECT name FROM pragma_table_info(?)"
 
@@ -68,7 +81,7 @@ def thin(db: sqlite3.Connection, kind: str, task_id: str, limit: int) -> int:
 
 
 def expire(db: sqlite3.Connection, kind: str, upto: str, limit: int) -> int:
-    """Delete up to `limit` rows of `kind` (audit, webhooks) that are not younger than `upto`."""
+    """Delete up to `limit` rows of `kind` (audit, webhooks, one of HOURLY) that are not younger than `upto`."""
     return db.execute(_BY_TIME[kind], (upto, limit)).rowcount
 
 

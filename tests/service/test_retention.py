@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from qb.contract.tasks import OutputBatch, OutputChunk
 from qb.domain.errors import Invalid, NotFound
 from qb.domain.operations import Operations
 from qb.domain.retention import Retention as Ages
+from qb.domain.times import iso
 from qb.service.audit import Actor
 from qb.service.blobs import Blobs
 from qb.service.collection import Collection
@@ -129,6 +131,25 @@ async def test_audit_and_deliveries_go_by_their_own_time(plane: Plane, clock: Ha
     await retention(plane).clean_up(Actor(ADMIN), 7)
     assert await retention(plane, audit=730, webhooks=14).sweep() == {"audit": 1, "webhooks": 0}
     assert await rows(plane, "audit_log") == 1
+
+
+async def test_sums_by_the_hour_go_after_400_days_by_the_servers_clock(plane: Plane, clock: HandClock) -> None:
+    hours = [iso(clock() - timedelta(days=days))[:13] for days in (401, 400, -4000)]
+
+    def fill(db: sqlite3.Connection) -> None:
+        for hour in hours:
+            db.executemany("INSERT INTO hourly_durations VALUES (?, 'run', ?, 1)", [(hour, n) for n in range(300)])
+            db.execute("INSERT INTO hourly_endings VALUES (?, 'success', '', 1)", (hour,))
+            db.execute("INSERT INTO hourly_queue VALUES (?, 1)", (hour,))
+            db.execute("INSERT INTO hourly_spending VALUES (?, '', '', 1, 0.5)", (hour,))
+
+    await plane.core.writer.run(fill)
+    assert await retention(plane).sweep() == {"hours": 303}
+    for table in ("hourly_endings", "hourly_durations", "hourly_queue", "hourly_spending"):
+        query = f"SELECT DISTINCT hour FROM {table} ORDER BY hour"  # noqa: S608
+        left = await plane.core.readers.run(lambda db, query=query: [row[0] for row in db.execute(query)])
+        assert left == hours[1:]
+    assert await retention(plane).sweep() == {}
 
 
 def test_ages_are_read_and_what_is_wrong_is_named() -> None:
