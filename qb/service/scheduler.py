@@ -97,6 +97,8 @@ def _settle(db: sqlite3.Connection, now: datetime) -> Ripples:
         if current is not None and current["status"] == row["status"]:
             transitions.apply(db, row, event, now=iso(now), message=text, ripples=ripples)
             ripples.changed.append(row["id"])
+            if row["assigned_node_id"] is not None:  # it shall end what it may still run
+                ripples.changed.append(row["assigned_node_id"])
     ripples.changed += legacy.settle(db, now=now, limit=BATCH, ripples=ripples)
     for row in schedules.due(db, now=iso(now), limit=BATCH):
         runs.run(db, row, now)

@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from qb.contract.nodes import Held
 from qb.contract.states import NodeState
+from qb.domain.leases import DEADLINE_GRACE
 from tests.service.conftest import OPERATOR, Plane
 
 LONG = 20.0
@@ -63,6 +66,20 @@ async def test_a_drain_is_told_at_once_and_so_is_its_end(plane: Plane) -> None:
         await plane.nodes.set_state(OPERATOR, node, state)
         reply = await answer(beat)
         assert (reply["drain"], reply["state"], reply["cancel"]) == (drain, state, [])
+
+
+@pytest.mark.parametrize("ends", [{"timeout_seconds": 1}, {}])
+async def test_so_is_the_end_of_an_attempt_that_time_brings(ends: dict[str, Any], plane: Plane) -> None:
+    """Its deadline, or its lease."""
+    node = await plane.node()
+    given = await plane.started(node, **ends)
+    held = Held(task_id=given["task_id"], attempt=given["attempt"])
+    beat = await waiting(plane, node, held)
+    await plane.core.writer.run(lambda db: None)  # the heartbeat's own work is done: it renews the lease no more
+    plane.clock.turn(1 + DEADLINE_GRACE if ends else plane.registry.members[node].lease + 1)
+    await plane.scheduler.tick()
+    assert (await plane.show(held.task_id))["reason"] == ("timeout" if ends else "lease_expired")
+    assert (await answer(beat))["cancel"] == [held.model_dump()]
 
 
 async def test_what_was_told_before_ends_no_wait(plane: Plane) -> None:
