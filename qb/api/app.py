@@ -42,6 +42,7 @@ from qb.service.heartbeats import Heartbeats as HeartbeatService
 from qb.service.housekeeping import Housekeeping
 from qb.service.joining import RegistrationTokens
 from qb.service.keys import Keys as KeyService
+from qb.service.keys import apply_limits
 from qb.service.node_admin import NodeAdmin
 from qb.service.output import Output
 from qb.service.provisioning import Provisioning
@@ -65,6 +66,7 @@ async def open_routes(core: Core, audit: Audit | None = None) -> tuple[dict[str,
     audit = audit or Audit(core)
     registry, waiters = await load(core), Waiters()
     await publish_settings(core)
+    await apply_limits(core)
     fleet, dispatch = Fleet(core, registry, waiters), Dispatch(core, registry, waiters)
     http = HttpTransport(NodePolicy(loopback=core.settings.loopback_nodes), core.settings.node_ca_file)
     layout = node_layout(core.settings.operations)

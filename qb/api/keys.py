@@ -1,10 +1,13 @@
 """API keys, registration tokens, and the audit log."""
 
+from typing import Any
+
 from falcon.asgi import Request, Response
 
 from qb.api.media import read_model, reply, reply_aged, reply_page
 from qb.contract.keys import KeyChange, KeyCreate, TokenCreate
-from qb.contract.queries import LAST_CURSOR, AuditFilters, KeyRotation
+from qb.contract.queries import LAST_CURSOR, AuditFilters, ChangeHeaders, KeyRotation
+from qb.domain.etags import key_tag
 from qb.service.audit import Audit
 from qb.service.joining import RegistrationTokens
 from qb.service.keys import Keys as KeyService
@@ -25,12 +28,14 @@ class Keys:
         reply(resp, await self._service.create(req.context.actor, await read_model(req, KeyCreate)), 201)
 
     async def on_get_one(self, req: Request, resp: Response, key_id: str) -> None:
-        """Show a key."""
-        reply(resp, await self._service.one(key_id))
+        """Show a key; its ETag is that of all but when it was last used."""
+        _reply_tagged(resp, await self._service.one(key_id))
 
     async def on_patch_one(self, req: Request, resp: Response, key_id: str) -> None:
         """Change a key's limits."""
-        reply(resp, await self._service.change(req.context.actor, key_id, await read_model(req, KeyChange)))
+        headers: ChangeHeaders = req.context.headers
+        body = await read_model(req, KeyChange)
+        _reply_tagged(resp, await self._service.change(req.context.actor, key_id, body, if_match=headers.if_match))
 
     async def on_delete_one(self, req: Request, resp: Response, key_id: str) -> None:
         """Remove a key."""
@@ -44,6 +49,11 @@ class Keys:
     async def on_post_revoke(self, req: Request, resp: Response, key_id: str) -> None:
         """Make a key good for nothing."""
         reply(resp, await self._service.revoke(req.context.actor, key_id))
+
+
+def _reply_tagged(resp: Response, key: dict[str, Any]) -> None:
+    resp.set_header("ETag", key_tag(key))
+    reply(resp, key)
 
 
 class Tokens:

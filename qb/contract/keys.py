@@ -5,7 +5,7 @@ A secret is in one reply only, the one that made it; what lists show is its pref
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from qb.contract.scopes import Role, Scope
 from qb.contract.text import Name, Tags, Text
@@ -39,8 +39,11 @@ class KeyCreate(BaseModel):
 class KeyChange(BaseModel):
     """Body of PATCH /keys/{id}: what is absent stays, null takes a limit away. It holds for what waits already, too.
 
-    What a key may do and where stays as it was made: its tasks rely on that.
+    What a key may do and where stays as it was made: its tasks rely on that. So any other field is refused: who sent
+    it would take the key for narrowed.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     description: Text | None = None
     rate_limit: int | None = Field(default=None, ge=1, le=1_000_000)

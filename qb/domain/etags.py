@@ -35,6 +35,11 @@ def node_tag(node: Mapping[str, Any]) -> str:
     return entity_tag({name: node[name] for name in OPERATORS})
 
 
+def key_tag(key: Mapping[str, Any]) -> str:
+    """The tag of an API key in the shape of the contract's Key: of all but when it was last used."""
+    return entity_tag({name: value for name, value in key.items() if name != "last_used_at"})
+
+
 def names(header: str, tag: str) -> bool:
     """Whether the tag is among those that an If-Match or If-None-Match header lists; ``*`` stands for any."""
     listed = {each.strip().removeprefix("W/") for each in header.split(",")}

@@ -18,7 +18,7 @@ from qb.domain.placement import Target, matches
 from qb.domain.recurrence import Recurrence
 from qb.domain.times import after, iso
 from qb.service import delegation, files, transitions
-from qb.service.credentials import Identity
+from qb.service.credentials import Credentials, Identity
 from qb.store import dependencies, events, key_limits, nodes, placements, schedules, tasks
 from qb.store.files import StoredFile, add_task_files
 
@@ -28,11 +28,13 @@ class Draft:
     """A task that was asked for, as far as it can be checked without the database. `most`: bytes of all its files.
 
     The values of its environment are kept under `env_id`. `parent` asks for it; `vouched`: with its own token.
+    `credentials` say what the key may run when the task is written: its limit may have changed since the request.
     """
 
     body: TaskCreate
     target: Target
     identity: Identity
+    credentials: Credentials
     recurrence: Recurrence | None
     most: int
     env_id: str | None = None
@@ -48,12 +50,15 @@ class Made:
     startable: Target | None
 
 
-def draft(body: TaskCreate, identity: Identity, *, most: int, asking: Identity | None = None) -> Draft:
+def draft(
+    body: TaskCreate, identity: Identity, credentials: Credentials, *, most: int, asking: Identity | None = None
+) -> Draft:
     """Check what is asked for, by the task `asking` if one does. Raises Invalid, naming the field."""
     _check_scopes(body, identity)
     env_id = str(uuid.uuid4()) if body.env else None
     parent, vouched = delegation.parent_of(body, asking), asking is not None
-    return Draft(body, target_of(identity, body), identity, _recurrence(body), most, env_id, parent, vouched)
+    target = target_of(identity, body)
+    return Draft(body, target, identity, credentials, _recurrence(body), most, env_id, parent, vouched)
 
 
 def target_of(identity: Identity, body: TaskCreate) -> Target:
@@ -74,7 +79,7 @@ def create(db: sqlite3.Connection, asked: Draft, now: datetime) -> Made:
     place = delegation.place(db, asked.body, asked.parent, asked.identity, vouched=asked.vouched)
     attached = attachments(db, asked)
     failed, waits_for = _dependencies(db, asked)
-    new = as_new(asked, placements.ensure(db, asked.target), now)
+    new = as_new(asked, placements.ensure(db, asked.target), now, limited_by(db, asked))
     new = replace(new, waits_for=len(waits_for), **asdict(place))
     if asked.recurrence is not None:
         new = replace(new, schedule_id=new.id, available_at=None, expires_at=None)
@@ -90,15 +95,21 @@ def create(db: sqlite3.Connection, asked: Draft, now: datetime) -> Made:
 
 
 def attachments(db: sqlite3.Connection, asked: Draft) -> list[StoredFile]:
-    """The files that were asked for; notes the limit of the creator's key on the way to its tasks."""
-    identity = asked.identity
-    if identity.key_id is not None and identity.max_running is not None:
-        key_limits.set_limit(db, identity.key_id, identity.max_running)
-    return files.resolve(db, list(asked.body.files or ()), identity=identity, most=asked.most)
+    """The files that were asked for."""
+    return files.resolve(db, list(asked.body.files or ()), identity=asked.identity, most=asked.most)
 
 
-def as_new(asked: Draft, line: int, now: datetime) -> tasks.NewTask:
-    """The row of what was asked for, in a line, with an id of its own."""
+def limited_by(db: sqlite3.Connection, asked: Draft) -> str | None:
+    """The creator's key if it has a limit now, which is noted for its tasks."""
+    key_id, most = asked.identity.key_id, asked.credentials.max_running(asked.identity)
+    if key_id is None or most is None:
+        return None
+    key_limits.set_limit(db, key_id, most)
+    return key_id
+
+
+def as_new(asked: Draft, line: int, now: datetime, limit: str | None) -> tasks.NewTask:
+    """The row of what was asked for, in a line, with an id of its own; `limit`: the key whose limit holds for it."""
     body, identity = asked.body, asked.identity
     later = body.scheduled_for if body.scheduled_for is not None and body.scheduled_for > now else None
     new = tasks.NewTask(
@@ -124,7 +135,7 @@ def as_new(asked: Draft, line: int, now: datetime) -> tasks.NewTask:
         queue_timeout_seconds=body.queue_timeout_seconds,
         backoff_seconds=body.backoff_seconds,
         retry_on=json.dumps(body.retry_on) if body.retry_on else None,
-        limited_by=identity.key_id if identity.max_running is not None else None,
+        limited_by=limit,
     )
     return replace(new, expires_at=expiry(new, later or now))
 

@@ -79,6 +79,7 @@ class Credentials:
         self._signing = Signing(secret)
         self._clock = clock
         self._keys: dict[str, tuple[ApiKey, datetime | None]] = {}
+        self._max_running: dict[str, int | None] = {}
         self.registration = Registration(clock, registration_tokens)
         self._nodes: dict[str, _NodeKeys] = {}
         self._cache: dict[str, Verified] = {}
@@ -151,9 +152,11 @@ class Credentials:
 
     def know_key(self, key: ApiKey, former: Iterable[FormerSecret] = ()) -> None:
         """Accept the key as it is now, and what it was before for as long as that holds; a revoked one not at all."""
-        self.forget_key(key.id)
         if key.revoked_at is not None:
+            self.forget_key(key.id)
             return
+        self._forget_secrets(key.id)
+        self._max_running[key.id] = key.max_running
         expires = parse(key.expires_at) if key.expires_at else None
         self._keys[key.hash] = key, expires
         for each in former:
@@ -162,13 +165,24 @@ class Credentials:
 
     def forget_key(self, key_id: str) -> None:
         """Accept the key no more, from the next request on."""
+        self._forget_secrets(key_id)
+        self._max_running.pop(key_id, None)
+
+    def _forget_secrets(self, key_id: str) -> None:
         for hashed in [hashed for hashed, (key, _) in self._keys.items() if key.id == key_id]:
             del self._keys[hashed]
         self._cache.clear()
 
-    def other_admins(self, key_id: str) -> bool:
-        """Whether an admin key besides this one is good now."""
-        now = self._clock()
+    def max_running(self, identity: Identity) -> int | None:
+        """How many tasks the caller's key may run at once now; for a key that is gone, when it was identified.
+
+        May be called from any thread.
+        """
+        return None if identity.key_id is None else self._max_running.get(identity.key_id, identity.max_running)
+
+    def other_admins(self, key_id: str, at: datetime | None = None) -> bool:
+        """Whether an admin key besides this one is good now, or will still be `at` that time."""
+        now = at or self._clock()
         return any(
             key.role == Role.ADMIN and key.id != key_id and (until is None or now < until)
             for key, until in self._keys.values()

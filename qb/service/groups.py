@@ -37,7 +37,7 @@ class Groups:
             raise Invalid(f"{field}: a group starts at once or at scheduled_for; leave it out")
         if body.parent_task_id is not None:
             raise Invalid("parent_task_id: a task asks for others one by one, as POST /tasks; leave it out")
-        asked = creation.draft(body, identity, most=self._core.settings.quotas.task)
+        asked = creation.draft(body, identity, self._core.credentials, most=self._core.settings.quotas.task)
         now = self._core.clock()
 
         def work(db: sqlite3.Connection) -> dict[str, Any]:
@@ -84,13 +84,13 @@ def fan_out(db: sqlite3.Connection, asked: creation.Draft, each: str, now: datet
     Silent and draining nodes count: their tasks wait for them. Raises Invalid when no node matches, or too many do.
     """
     chosen = _chosen(db, asked.target, each)
-    attached = creation.attachments(db, asked)
+    attached, limit = creation.attachments(db, asked), creation.limited_by(db, asked)
     group_id = str(uuid.uuid4())
     by = asked.identity
     groups.add(db, groups.NewGroup(group_id, asked.body.title, each, iso(now), by.name, by.key_id))
     for node_id in chosen:
         line = placements.ensure(db, replace(asked.target, node_id=node_id))
-        new = replace(creation.as_new(asked, line, now), group_id=group_id)
+        new = replace(creation.as_new(asked, line, now, limit), group_id=group_id)
         creation.add(db, new, attached, {"group_id": group_id})
     return group_id
 

@@ -75,7 +75,9 @@ class Tasks:
 
     def _draft(self, identity: Identity, body: TaskCreate, task_token: str | None) -> creation.Draft:
         asking = self._core.credentials.identify(task_token) if task_token else None
-        return creation.draft(body, identity, most=self._core.settings.quotas.task, asking=asking)
+        return creation.draft(
+            body, identity, self._core.credentials, most=self._core.settings.quotas.task, asking=asking
+        )
 
     async def retry(self, identity: Identity, task_id: str) -> dict[str, Any]:
         """Make a task like one that ended without success; returns the new Task.

@@ -6,6 +6,7 @@ them again. So the cost follows the number of lines of that key, not of its task
 """
 
 import sqlite3
+from collections.abc import Mapping
 
 _SET = """
 INSERT INTO key_limits (key_id, max_running) VALUES (?, ?)
@@ -43,6 +44,11 @@ UPDATE tasks INDEXED BY tasks_by_status SET limited_by = NULL,
     claimable = (status = 'pending' AND available_at IS NULL AND waits_for = 0 AND schedule_id IS NOT id)
 WHERE {_UNENDED} AND limited_by = :key
 """  # noqa: S608 - joined of constants
+_TASKS_OF_KEYS = f"""
+SELECT DISTINCT created_by_key, limited_by FROM tasks INDEXED BY tasks_by_status
+WHERE {_UNENDED} AND created_by_key IS NOT NULL
+"""  # noqa: S608 - joined of constants
+_NOTED = "SELECT key_id, max_running FROM key_limits"
 
 
 def change(db: sqlite3.Connection, key_id: str, max_running: int | None) -> None:
@@ -54,6 +60,26 @@ def change(db: sqlite3.Connection, key_id: str, max_running: int | None) -> None
     db.execute(_SET, (key_id, max_running))
     db.execute(_WITHDRAW, (key_id,))
     _offer_all(db, key_id)
+
+
+def follow(db: sqlite3.Connection, limits: Mapping[str, int | None]) -> list[str]:
+    """Change the limits that differ from these, by key, or that do not hold for what has not ended.
+
+    Returns the keys that it was changed for.
+    """
+    bound: set[str] = set()
+    free: set[str] = set()
+    for row in db.execute(_TASKS_OF_KEYS):
+        (free if row["limited_by"] is None else bound).add(row["created_by_key"])
+    noted = dict(db.execute(_NOTED).fetchall())
+    differ = [
+        key_id
+        for key_id, most in limits.items()
+        if (key_id in bound if most is None else key_id in free or noted.get(key_id, most) != most)
+    ]
+    for key_id in differ:
+        change(db, key_id, limits[key_id])
+    return differ
 
 
 def set_limit(db: sqlite3.Connection, key_id: str, max_running: int) -> None:
