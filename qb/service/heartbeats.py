@@ -45,7 +45,7 @@ class Heartbeats:
         return reply
 
     async def _held_back(self, member: Member, body: Heartbeat, wait: float) -> dict[str, Any]:
-        """The reply, as soon as it says something new; a newer heartbeat of the node, or its end, ends the wait."""
+        """The reply, as soon as it says something new; a newer one that waits, or the node's end, ends it."""
         node_id, hub, loop = member.traits.node_id, self._core.hub, asyncio.get_running_loop()
         member.waits += 1
         mine, give_up = member.waits, loop.time() + wait

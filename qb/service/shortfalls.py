@@ -65,12 +65,15 @@ def refusal(body: TaskCreate, warnings: dict[Need, str]) -> Invalid | None:
     `needs` insists on what it names, `strict` on what the task asks for with its other fields and on a verdict. Not on
     a cancel: no older node can be told to stop, and who only wants the files to arrive would be refused them all.
     """
-    named = {_ABILITIES[each] for each in body.needs or ()}
-    told = [text for need, text in warnings.items() if need in named or (body.strict and _asked(body, need))]
+    refused = {
+        "strict": [text for need, text in warnings.items() if body.strict and _asked(body, need)],
+        "needs": [text for need, text in warnings.items() if need in {_ABILITIES[each] for each in body.needs or ()}],
+    }
+    told = {field: "; ".join(texts) for field, texts in refused.items() if texts}
     if not told:
         return None
-    field = "strict" if body.strict else "needs"
-    return Invalid(f"{field}: " + "; ".join(told) + f"; target other nodes, or leave {field} out")
+    words = "; ".join(f"{field}: {text}" for field, text in told.items())
+    return Invalid(f"{words}; target other nodes, or leave {' and '.join(told)} out")
 
 
 def _asked(body: TaskCreate, need: Need) -> bool:

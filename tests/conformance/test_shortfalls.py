@@ -144,6 +144,26 @@ def test_a_task_can_insist_on_what_every_node_does_but_older_ones(
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        ({"strict": True, "needs": ["cancel"]}, ["needs"]),
+        ({"strict": True, "needs": ["cancel"], "image": "busybox"}, ["strict", "needs"]),
+        ({"strict": True, "needs": ["time_limit"], "image": "busybox"}, ["strict"]),
+    ],
+)
+def test_a_refusal_names_the_fields_by_which_it_came(
+    plane: ControlPlane, asked: dict[str, Any], fields: list[str]
+) -> None:
+    known(plane, PullD, "old")
+    detail = plane.call("POST", "/tasks", {"prompt": "work"} | asked).json()["detail"]
+    assert detail.endswith(f"; target other nodes, or leave {' and '.join(fields)} out")
+    assert [each for each in ("strict", "needs") if f"{each}: " in detail] == fields
+    assert ("needs: cancel: old" in detail, "strict: image: old" in detail) == ("needs" in fields, "strict" in fields)
+    left = {name: value for name, value in asked.items() if name not in fields}
+    assert plane.call("POST", "/tasks", {"prompt": "work"} | left).status_code == 201
+
+
 def test_a_strict_task_sent_again_is_the_same_task_though_an_older_node_has_joined(plane: ControlPlane) -> None:
     join(plane, PullOurs, "new")
     again = {"prompt": "work", "image": "busybox", "strict": True, "scheduled_for": "2099-01-01T00:00:00Z"}
