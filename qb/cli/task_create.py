@@ -156,7 +156,7 @@ def create(
         bool,
         typer.Option(
             "--strict",
-            help="Refuse it where an older node that may take it lacks what it asks for; not for a cancel: see --needs.",
+            help="Refuse it where an older node that may take it lacks what it asks; not for a cancel: see --needs.",
             rich_help_panel=_WHERE,
         ),
     ] = False,
