@@ -70,9 +70,10 @@ def provision(request: Request, progress: Progress, heard: Callable[[], None]) -
 def _environment(root: Path) -> dict[str, str]:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     found = {"PATH": path, "ANSIBLE_ROLES_PATH": str(root / "roles"), "ANSIBLE_NOCOLOR": "1"}
-    settings = root / "ansible.cfg"
-    if settings.exists() and "ANSIBLE_CONFIG" not in os.environ:
-        found["ANSIBLE_CONFIG"] = str(settings)
+    # ansible-playbook runs in another folder than we do
+    settings = Path(os.environ.get("ANSIBLE_CONFIG") or root / "ansible.cfg").expanduser()
+    if settings.exists():
+        found["ANSIBLE_CONFIG"] = str(settings.resolve())
     return found
 
 
