@@ -1,14 +1,19 @@
 """`qb provision`: run the playbooks on the fleet, and keep a record of it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from qb.cli.exits import CliError
+    from qb.contract.provisioning import ProvisionRunCreate
 
 NODES, REGISTERED = Path("playbooks/nodes.yml"), Path("inventory/qb_nodes.py")
 """What turns one registered machine into a node."""
 
 PLAYBOOK, INVENTORY = Path("playbooks/site.yml"), Path("inventory/fleet.yml")
+AGAIN = "mend it and run it again: what is done is not done twice"
 
 
 def provision(
@@ -35,7 +40,6 @@ def run_playbook(
     """What `qb provision` does. Raises CliError."""
     from qb.cli.connection import connected
     from qb.cli.exits import CliError, Exit
-    from qb.contract.provisioning import ProvisionOutcome
     from qb.inventory.listing import MEND
     from qb.provision.live import Board
     from qb.provision.progress import Progress
@@ -47,7 +51,7 @@ def run_playbook(
     settings = _passed_on(ctx) if record else {}
     if record:
         with connected(ctx) as client:
-            client.version()  # a run that could not be recorded is better not begun
+            client.admin.provision_runs(limit=1)  # asks for the key that recording does
     progress = Progress()
     board = Board(progress)
     try:
@@ -55,14 +59,39 @@ def run_playbook(
             ran = provision(Request(playbook, inventory, limit, check, settings), progress, board.heard)
     except NoRunner as error:
         raise CliError(str(error), MEND) from error
-    if record:
+    _ended(ran, _recorded(ctx, ran) if record else None)
+
+
+def _recorded(ctx: typer.Context, ran: "ProvisionRunCreate") -> "CliError | None":
+    """Record a run that has ended; why that did not go."""
+    from qb.cli.connection import connected
+    from qb.cli.exits import CliError
+
+    try:
         with connected(ctx) as client:
             kept = client.admin.record_provision_run(ran)
-        typer.echo(f"recorded as {kept.id}", err=True)
+    except CliError as error:
+        return error
+    typer.echo(f"recorded as {kept.id}", err=True)
+    return None
+
+
+def _ended(ran: "ProvisionRunCreate", unrecorded: "CliError | None") -> None:
+    """Say what came of the playbook, and only then of the record. Raises CliError for either."""
+    from qb.cli.exits import CliError, Exit
+    from qb.contract.provisioning import ProvisionOutcome
+
+    also = "" if unrecorded is None else f"\nwarning: the run is not recorded: {unrecorded.message}"
     if ran.outcome is ProvisionOutcome.INTERRUPTED:
-        raise CliError("interrupted; hosts are as far as the table shows", "run it again", Exit.INTERRUPTED)
+        raise CliError(f"interrupted; hosts are as far as the table shows{also}", "run it again", Exit.INTERRUPTED)
     if ran.outcome is ProvisionOutcome.FAILED:
-        raise CliError(ran.message or "the playbook failed", "mend it and run it again: what is done is not done twice")
+        raise CliError((ran.message or "the playbook failed") + also, AGAIN)
+    if unrecorded is not None:
+        raise CliError(
+            f"the playbook succeeded, but the run is not recorded: {unrecorded.message}",
+            unrecorded.hint,
+            unrecorded.exit_code,
+        )
 
 
 def _passed_on(ctx: typer.Context) -> dict[str, str]:

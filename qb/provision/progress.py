@@ -6,6 +6,9 @@ from typing import Any
 
 from qb.contract.provisioning import ProvisionedHost
 
+LONGEST = 2000
+"""Characters of a host's message: what a person still reads."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -62,5 +65,7 @@ class Progress:
 
 
 def _why(result: Mapping[str, Any]) -> str:
-    text = str(result.get("msg") or result.get("stderr") or result.get("stdout") or "no reason was given")
-    return text.strip().splitlines()[0] if text.strip() else "no reason was given"
+    """The reason, its lines in one: which of them matters differs from module to module."""
+    text = str(result.get("msg") or result.get("stderr") or result.get("stdout") or "")
+    lines = [line.strip() for line in text.replace("\0", "\ufffd").splitlines()]
+    return " · ".join(line for line in lines if line)[:LONGEST] or "no reason was given"

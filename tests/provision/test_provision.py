@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from qb.cli.profile import Profile, write_profile
+from qb.contract.keys import KeyCreate
 from tests.fixtures_server import QB, Server
 
 PLAY = [
@@ -90,7 +92,64 @@ def test_playbooks_know_the_control_plane_that_a_profile_names(server: Server, p
     assert (project / "good").read_text() == f"{server.url} {server.admin_key}"
 
 
+def test_settings_of_ansible_are_found_from_where_the_command_is_given(
+    server: Server, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"ansible.builtin.copy": {"content": "{{ lookup('config', 'DEFAULT_TIMEOUT') }}", "dest": "{{ made }}"}}
+    (project / "playbooks" / "site.yml").write_text(yaml.safe_dump([PLAY[0] | {"tasks": [told]}]))
+    (project / "mine.cfg").write_text("[defaults]\ntimeout = 77\n")
+    monkeypatch.setenv("ANSIBLE_CONFIG", "mine.cfg")
+    assert provision(server, project, "--limit", "good").returncode == 0
+    assert (project / "good").read_text() == "77"
+
+
 def test_no_host_to_run_on_is_one_line(server: Server, project: Path) -> None:
     ran = provision(server, project, "--limit", "nobody")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "error: Specified inventory, host pattern and/or --limit leaves us with no hosts to target." in ran.stderr
+
+
+def test_a_key_that_may_not_record_runs_nothing(server: Server, project: Path) -> None:
+    with server.client() as client:
+        key = client.admin.create_key(KeyCreate(name="agent", role="scoped")).api_key
+    ran = qb(replace(server, admin_key=key), project, "provision", "-i", "fleet.yml")
+    assert ran.returncode == 4, ran.stdout + ran.stderr
+    assert not (project / "good").exists()
+
+
+def test_a_failure_is_told_although_it_cannot_be_recorded(server: Server, project: Path) -> None:
+    """The control plane goes while the playbook runs."""
+    assert server.process is not None
+    ends = {"name": "End it", "ansible.builtin.command": f"kill {server.process.pid}", "when": "breaks is defined"}
+    gone = {
+        "name": "See that it has gone",
+        "ansible.builtin.wait_for": {"port": server.port, "state": "stopped", "timeout": 30},
+    }
+    tasks = [ends, gone, *PLAY[0]["tasks"]]  # type: ignore[misc]
+    (project / "playbooks" / "site.yml").write_text(yaml.safe_dump([PLAY[0] | {"tasks": tasks}]))
+    ran = provision(server, project)
+    assert ran.returncode == 1
+    told = [line for line in ran.stderr.splitlines() if line.startswith(("error:", "warning:", "hint:"))]
+    assert told[0] == "error: bad failed in 'Break': it is broken"
+    assert told[1].startswith("warning: the run is not recorded: ")
+    passed = provision(server, project, "--limit", "good")
+    assert (passed.returncode, passed.stdout) == (1, ""), "nothing is begun without it"
+
+
+def test_what_is_done_but_not_recorded_is_no_success(server: Server, project: Path) -> None:
+    assert server.process is not None
+    tasks = [
+        {"ansible.builtin.command": f"kill {server.process.pid}"},
+        {"ansible.builtin.wait_for": {"port": server.port, "state": "stopped", "timeout": 30}},
+    ]
+    (project / "playbooks" / "site.yml").write_text(yaml.safe_dump([PLAY[0] | {"tasks": tasks}]))
+    ran = provision(server, project, "--limit", "good")
+    assert ran.returncode == 1
+    assert "error: the playbook succeeded, but the run is not recorded: " in ran.stderr
+
+
+def test_a_message_of_many_lines_is_told_whole(server: Server, project: Path) -> None:
+    broken = {"name": "Break", "ansible.builtin.fail": {"msg": "it is broken\n\n  for a reason\n"}}
+    (project / "playbooks" / "site.yml").write_text(yaml.safe_dump([PLAY[0] | {"tasks": [broken]}]))
+    ran = provision(server, project, "--limit", "bad")
+    assert "error: bad failed in 'Break': it is broken · for a reason\n" in ran.stderr
