@@ -79,7 +79,7 @@ def adopt(
 
 
 def _could_be_given(db: sqlite3.Connection, row: sqlite3.Row, member: Member) -> bool:
-    opened = epoch.opened_at(db)
-    if opened is None or row["created_at"] > opened or row["schedule_id"] == row["id"]:
+    began = epoch.began_at(db)
+    if began is None or row["created_at"] > began or row["schedule_id"] == row["id"]:
         return False
     return matches(placements.target_of(db, row["placement_id"]), member.traits)

@@ -6,6 +6,7 @@ _CURRENT = "SELECT coalesce(max(epoch), 0) FROM epochs"
 _BEGIN = "INSERT INTO epochs (epoch, restored_at) VALUES ((SELECT coalesce(max(epoch), 0) + 1 FROM epochs), ?)"
 _OPEN = "UPDATE epochs SET opened_at = ? WHERE opened_at IS NULL"
 _OPENED = "SELECT opened_at FROM epochs ORDER BY epoch DESC LIMIT 1"
+_BEGAN = "SELECT coalesce(opened_at, restored_at) FROM epochs ORDER BY epoch DESC LIMIT 1"
 _HOLD = """
 UPDATE tasks SET claimable = 0, available_at = :until
 WHERE status = 'pending' AND waits_for = 0 AND schedule_id IS NOT id
@@ -43,6 +44,12 @@ def open_first(db: sqlite3.Connection, *, now: str, until: str) -> bool:
 def opened_at(db: sqlite3.Connection) -> str | None:
     """When this epoch was first served; None before the first restore."""
     found = db.execute(_OPENED).fetchone()
+    return None if found is None else found[0]
+
+
+def began_at(db: sqlite3.Connection) -> str | None:
+    """What was created later is of this epoch: its first start, or the restore while the disk is too full for that."""
+    found = db.execute(_BEGAN).fetchone()
     return None if found is None else found[0]
 
 

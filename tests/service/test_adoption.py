@@ -9,9 +9,9 @@ import pytest
 from qb.contract.nodes import Held
 from qb.contract.states import NodeStatus
 from qb.domain.epochs import SETTLE, STEP
-from qb.domain.errors import NotFound
+from qb.domain.errors import NotFound, StorageFull
 from qb.domain.times import after
-from qb.service import backup, restore
+from qb.service import backup, fleet, restore
 from qb.service.why import why
 from tests.service.conftest import ADMIN, HandClock, Plane, close_plane, open_plane
 
@@ -214,6 +214,26 @@ async def test_a_task_that_the_database_never_knew_is_dropped(
     restored, task = await to_yesterday(plane, make)
     reply = await restored.beat(node, Held(task_id=task, attempt=1))
     assert reply["cancel"] == [{"task_id": task, "attempt": 1}]
+    close_plane(restored)
+
+
+async def test_it_goes_on_where_the_server_started_on_a_full_disk(
+    plane: Plane, to_yesterday: Any, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, task = await plane.node(), await plane.task()
+
+    async def full(*_: Any) -> None:
+        raise StorageFull("no room")
+
+    async def begin() -> None:
+        assert await plane.poll(node) is not None
+        monkeypatch.setattr(fleet, "give_full_terms", full)
+
+    restored, _ = await to_yesterday(plane, begin)
+    clock.turn(1)
+    assert (await restored.beat(node, Held(task_id=task, attempt=1)))["cancel"] == []
+    assert (await restored.show(task))["status"] == "running"
+    await refused(restored, node, await restored.task())
     close_plane(restored)
 
 
