@@ -1,15 +1,18 @@
 """API keys: made, shown, rotated, revoked, removed. What is changed is effective on the next request."""
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import structlog
+
 from qb.contract.acts import Action
 from qb.contract.keys import KeyChange, KeyCreate
 from qb.contract.scopes import USUAL_SCOPES, Role
-from qb.domain.errors import Conflict, Invalid, NotFound
+from qb.domain.errors import Conflict, Invalid, NotFound, StorageFull
 from qb.domain.etags import key_tag, require
 from qb.domain.times import after, iso, parse
 from qb.service import audit
@@ -21,6 +24,7 @@ from qb.store import keys as store
 from qb.store.keys import ApiKey
 
 HOUR = 3600.0
+log = structlog.get_logger(__name__)
 
 
 class Keys:
@@ -174,7 +178,18 @@ class Keys:
 async def apply_limits(core: Core) -> None:
     """Let what waits follow what its key says: a crash may have come between the two when a limit was changed."""
     limits = {key.id: key.max_running for key in await core.keys.run(store.keys)}
-    await core.writer.run(lambda db: key_limits.follow(db, limits))
+    differ = await core.readers.run(lambda db: key_limits.differing(db, limits))
+    if not differ:
+        return
+
+    def work(db: sqlite3.Connection) -> None:
+        for key_id in differ:
+            key_limits.change(db, key_id, limits[key_id])
+
+    try:
+        await core.writer.run(work)
+    except StorageFull as error:
+        log.error("limits of keys hold for what waits after a start with more room", error=str(error))
 
 
 def in_days(now: datetime, days: float | None) -> str | None:

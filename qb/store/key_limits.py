@@ -62,24 +62,18 @@ def change(db: sqlite3.Connection, key_id: str, max_running: int | None) -> None
     _offer_all(db, key_id)
 
 
-def follow(db: sqlite3.Connection, limits: Mapping[str, int | None]) -> list[str]:
-    """Change the limits that differ from these, by key, or that do not hold for what has not ended.
-
-    Returns the keys that it was changed for.
-    """
+def differing(db: sqlite3.Connection, limits: Mapping[str, int | None]) -> list[str]:
+    """The keys whose limit differs from these, by key, or does not hold for what has not ended."""
     bound: set[str] = set()
     free: set[str] = set()
     for row in db.execute(_TASKS_OF_KEYS):
         (free if row["limited_by"] is None else bound).add(row["created_by_key"])
     noted = dict(db.execute(_NOTED).fetchall())
-    differ = [
+    return [
         key_id
         for key_id, most in limits.items()
         if (key_id in bound if most is None else key_id in free or noted.get(key_id, most) != most)
     ]
-    for key_id in differ:
-        change(db, key_id, limits[key_id])
-    return differ
 
 
 def set_limit(db: sqlite3.Connection, key_id: str, max_running: int) -> None:
