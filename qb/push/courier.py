@@ -96,7 +96,9 @@ class Courier:
     async def _send(self, node: PushNode, assignment: dict[str, Any]) -> None:
         task_id, attempt = assignment["task_id"], assignment["attempt"]
         self._core.hub.publish(task_id)
-        sent = await self._transport.send(node, assignment)
+        sent = await self._transport.send(
+            node, assignment, lambda: self._deliveries.begins(self.member, task_id, attempt)
+        )
         self._unknown.discard((task_id, attempt))
         if sent.outcome is Outcome.STARTED:
             self._step = FIRST_BACKOFF

@@ -75,6 +75,17 @@ class Deliveries:
         lease = after(self._core.clock(), member.lease)
         await self._core.writer.run(lambda db: claims.renew(db, task_id, attempt, lease=lease))
 
+    async def begins(self, member: Member, task_id: str, attempt: int) -> bool:
+        """Its turn has come, with a full lease from now on; whether it is still this node's."""
+        lease = after(self._core.clock(), member.lease)
+
+        def work(db: sqlite3.Connection) -> bool:
+            claims.renew(db, task_id, attempt, lease=lease)
+            row = tasks.get(db, task_id)
+            return row is not None and row["attempt"] == attempt and TaskStatus(row["status"]).live
+
+        return await self._core.writer.run(work)
+
     async def rests(self, node_id: str) -> None:
         """A node of Ansible's answers, and holds none: its last runner may have ended without a word."""
         await self._core.writer.run(lambda db: nodes.rests(db, node_id))

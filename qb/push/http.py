@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from qb.contract.push import SIGNATURE, PushHealth, PushStatus, Started, signature
 from qb.domain.destinations import Policy
 from qb.domain.errors import QuarterbackError
-from qb.push.transport import Outcome, PushNode, Sent
+from qb.push.transport import Begins, Outcome, PushNode, Sent
 from qb.service.destinations import pin
 
 CONNECT_SECONDS, SEND_SECONDS, ASK_SECONDS = 5.0, 30.0, 10.0
@@ -51,7 +51,7 @@ class HttpTransport:
         """Let go of every connection."""
         await self._http.aclose()
 
-    async def send(self, node: PushNode, assignment: Mapping[str, Any]) -> Sent:
+    async def send(self, node: PushNode, assignment: Mapping[str, Any], begins: Begins | None = None) -> Sent:
         """POST /run. What an older runner does not know is left out."""
         fields = OLD_FIELDS if node.old else tuple(assignment)
         body = dumps({key: assignment[key] for key in fields if assignment.get(key) is not None}).encode()

@@ -1,6 +1,6 @@
 """What a transport to push nodes does. HTTP is one; others fit the same Protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -52,11 +52,15 @@ class Sent:
     pid: int | None = None
 
 
+Begins = Callable[[], Awaitable[bool]]
+"""Called just before an assignment that had to wait is brought; False: it is not to be brought any more."""
+
+
 class Transport(Protocol):
     """Brings assignments to nodes. No call raises for what a node or the network does: it is in the answer."""
 
-    async def send(self, node: PushNode, assignment: Mapping[str, Any]) -> Sent:
-        """Bring one assignment, once."""
+    async def send(self, node: PushNode, assignment: Mapping[str, Any], begins: Begins | None = None) -> Sent:
+        """Bring one assignment, once. Where that has to wait its turn, `begins` is called when it comes."""
 
     async def status(self, node: PushNode) -> PushStatus | None:
         """What the node says that it does; None when it gives no answer that makes sense."""

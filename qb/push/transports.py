@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qb.contract.push import PushStatus
-from qb.push.transport import PushNode, Sent, Transport
+from qb.push.transport import Begins, PushNode, Sent, Transport
 
 
 class Transports:
@@ -17,9 +17,9 @@ class Transports:
     def _of(self, node: PushNode) -> Transport:
         return self._ansible if node.by_ansible else self._http
 
-    async def send(self, node: PushNode, assignment: Mapping[str, Any]) -> Sent:
+    async def send(self, node: PushNode, assignment: Mapping[str, Any], begins: Begins | None = None) -> Sent:
         """Bring one assignment, once."""
-        return await self._of(node).send(node, assignment)
+        return await self._of(node).send(node, assignment, begins)
 
     async def status(self, node: PushNode) -> PushStatus | None:
         """What the node says that it does."""

@@ -10,6 +10,7 @@ import yaml
 
 from qb.cli.profile import Profile, write_profile
 from qb.contract.keys import KeyCreate
+from qb.contract.scopes import Role
 from tests.fixtures_server import QB, Server
 
 PLAY = [
@@ -111,7 +112,7 @@ def test_no_host_to_run_on_is_one_line(server: Server, project: Path) -> None:
 
 def test_a_key_that_may_not_record_runs_nothing(server: Server, project: Path) -> None:
     with server.client() as client:
-        key = client.admin.create_key(KeyCreate(name="agent", role="scoped")).api_key
+        key = client.admin.create_key(KeyCreate(name="agent", role=Role.SCOPED)).api_key
     ran = qb(replace(server, admin_key=key), project, "provision", "-i", "fleet.yml")
     assert ran.returncode == 4, ran.stdout + ran.stderr
     assert not (project / "good").exists()

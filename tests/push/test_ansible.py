@@ -3,16 +3,18 @@
 import asyncio
 import json
 import os
+import queue
 import stat
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qb.push.ansible import AnsibleTransport
-from qb.push.ansible_play import LAYOUT, Order, _inventory, dispatch_playbook
-from qb.push.transport import Outcome, PushNode
+from qb.push.ansible_play import LAYOUT, Heard, Order, _inventory, dispatch_playbook
+from qb.push.transport import Outcome, PushNode, Sent
 from tests.e2e.ansible_node import render_launcher
 
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
@@ -95,3 +97,65 @@ async def test_the_operators_own_way_in_is_not_the_control_planes(tmp_path: Path
     assert mine.keys().isdisjoint(inventory["hosts"]["node0"])
     assert inventory["hosts"]["node0"]["ansible_port"] == 2222
     assert inventory["vars"]["ansible_user"] == "qb-runner"
+
+
+class Plays:
+    """In place of Ansible: each ping hangs until it is let go, and every other order is done at once."""
+
+    def __init__(self) -> None:
+        self.begun: queue.Queue[list[str]] = queue.Queue()
+        self.let_go = threading.Event()
+
+    def play(self, folder: Path, playbook: Path, layout: Any, orders: Sequence[Order], stopped: Any) -> list[Heard]:
+        """One play, which ends with its slowest host."""
+        self.begun.put([order.verb for order in orders])
+        if any(order.verb == "ping" for order in orders):
+            assert self.let_go.wait(60)
+        return [Heard(reached=True, done=order.verb == "run") for order in orders]
+
+    async def next(self) -> list[str]:
+        """The verbs of the next play that begins."""
+        return await asyncio.to_thread(self.begun.get, True, 30)
+
+
+@pytest.fixture
+def plays(monkeypatch: pytest.MonkeyPatch) -> Plays:
+    made = Plays()
+    monkeypatch.setattr("qb.push.ansible.play", made.play)
+    return made
+
+
+async def test_nodes_that_hang_hold_up_no_task_of_another(transport: AnsibleTransport, plays: Plays) -> None:
+    pings = []
+    try:
+        for name in ("a", "b"):
+            pings.append(asyncio.create_task(transport.healthy(node(name))))
+            assert await plays.next() == ["ping"], "in a play of its own"
+        pings.append(asyncio.create_task(transport.healthy(node("c"))))
+        brought = asyncio.create_task(transport.send(node("d"), ASSIGNMENT))
+        async with asyncio.timeout(30):
+            sent = await brought
+        assert sent.outcome is Outcome.STARTED, sent.why
+        assert not any(ping.done() for ping in pings)
+    finally:
+        plays.let_go.set()
+    assert await asyncio.gather(*pings) == [True, True, True]
+
+
+async def test_what_waited_too_long_for_its_turn_is_not_brought(transport: AnsibleTransport, plays: Plays) -> None:
+    async def late() -> bool:
+        return False
+
+    async def in_time() -> bool:
+        return True
+
+    async def broken() -> bool:
+        raise OSError("no disk")
+
+    found = await asyncio.gather(
+        *(transport.send(node(each.__name__), ASSIGNMENT, each) for each in (late, in_time, broken)),
+        return_exceptions=True,
+    )
+    assert await plays.next() == ["run"], "one of them, in one play"
+    assert [each.outcome for each in found if isinstance(each, Sent)] == [Outcome.REFUSED, Outcome.STARTED]
+    assert str(found[2]) == "no disk"

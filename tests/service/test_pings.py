@@ -10,7 +10,7 @@ from qb.contract.push import Activity, PushStatus
 from qb.contract.states import NodeDispatch, NodeMode, NodeState, NodeStatus
 from qb.domain.pushing import PING_SECONDS
 from qb.push.courier import Courier
-from qb.push.transport import Outcome, PushNode, Sent
+from qb.push.transport import Begins, Outcome, PushNode, Sent
 from tests.service.conftest import OPERATOR, HandClock, Plane
 
 
@@ -29,7 +29,7 @@ class Line:
         """It holds nothing."""
         return PushStatus(status=Activity.IDLE, running=[])
 
-    async def send(self, node: PushNode, assignment: Mapping[str, Any]) -> Sent:
+    async def send(self, node: PushNode, assignment: Mapping[str, Any], begins: Begins | None = None) -> Sent:
         """It takes nothing."""
         return Sent(Outcome.REFUSED, "not asked for here")
 
@@ -73,3 +73,37 @@ async def test_a_runner_that_ended_without_a_word_leaves_no_busy_node(plane: Pla
     assert (await plane.fleet.one("vault"))["status"] == NodeStatus.BUSY
     await courier(plane, Line(), vault).round()
     assert (await plane.fleet.one("vault"))["status"] == NodeStatus.IDLE
+
+
+class LongQueue(Line):
+    """A way where each task waits `seconds` for its turn, and its node then says nothing for as long."""
+
+    def __init__(self, plane: Plane, clock: HandClock, seconds: float) -> None:
+        super().__init__()
+        self._plane, self._clock, self._seconds = plane, clock, seconds
+        self.wanted: bool | None = None
+        self.held = ""
+
+    async def send(self, node: PushNode, assignment: Mapping[str, Any], begins: Begins | None = None) -> Sent:
+        """Wait, ask, and wait once more."""
+        assert begins is not None
+        await self._pass()
+        self.wanted = await begins()
+        await self._pass()
+        self.held = (await self._plane.show(assignment["task_id"]))["status"]
+        return Sent(Outcome.STARTED) if self.wanted else Sent(Outcome.REFUSED, "too late")
+
+    async def _pass(self) -> None:
+        self._clock.turn(self._seconds)
+        await self._plane.scheduler.tick()
+
+
+@pytest.mark.parametrize(("share", "wanted", "held"), [(0.7, True, "assigned"), (1.2, False, "pending")])
+async def test_a_task_that_waits_its_turn_has_a_full_lease_when_it_comes_or_is_not_brought(
+    plane: Plane, vault: str, clock: HandClock, share: float, wanted: bool, held: str
+) -> None:
+    await plane.nodes.set_state(OPERATOR, vault, NodeState.ACTIVE)
+    await plane.task(max_attempts=2)
+    line = LongQueue(plane, clock, share * plane.registry.members[vault].lease)
+    await courier(plane, line, vault).round()
+    assert (line.wanted, line.held) == (wanted, held)
