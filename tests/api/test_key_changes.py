@@ -1,15 +1,18 @@
 """PATCH /keys/{id}: nobody's change is lost, nothing is taken for changed that is not, and a crash leaves no limit."""
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qb.service.keys import apply_limits
 from qb.store import keys as store
 from qb.store.keys import ApiKey
 from tests.api.conftest import Running, serving
+from tests.fixtures_disk import Disk
 
 
 async def made(running: Running, **body: Any) -> dict[str, Any]:
@@ -100,3 +103,22 @@ async def test_a_limit_whose_change_broke_off_holds_after_a_start(
             query = "SELECT max_running FROM key_limits WHERE key_id = ?"
             row = await again.core.readers.run(lambda db: db.execute(query, (key["id"],)).fetchone())
             assert row[0] == after
+
+
+async def test_a_full_disk_does_not_keep_the_limits_from_being_looked_at_again(small_disk: Disk) -> None:
+    async with serving(small_disk.path / "qb") as running:
+        key = await made(running)
+        await running.http.post("/tasks", json={"prompt": "work"}, headers={"X-API-Key": key["api_key"]})
+        kept = await running.core.keys.run(lambda db: store.key(db, key["id"]))
+        assert isinstance(kept, ApiKey)
+        halved = replace(kept, max_running=1)
+        await running.core.keys.run(lambda db: store.change(db, halved))
+        checkpointed = sqlite3.connect(running.core.settings.database)
+        checkpointed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        checkpointed.close()
+        small_disk.fill()
+        await apply_limits(running.core)
+        assert await limited(running, key["id"]) == [False]
+        small_disk.release()
+        await apply_limits(running.core)
+        assert await limited(running, key["id"]) == [True]
