@@ -1,6 +1,7 @@
 """`qb node`: the machines that tasks run on."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,6 +64,12 @@ def add(
     dispatch: Annotated[NodeDispatch, typer.Option(help="What brings a push node its tasks.")] = NodeDispatch.HTTP,
     host: Annotated[str | None, typer.Option(metavar="H", help="Where Ansible reaches the machine.")] = None,
     provision: Annotated[bool, typer.Option("--provision", help="Then run playbooks/nodes.yml on it.")] = False,
+    inventory: Annotated[
+        Path | None,
+        typer.Option(
+            "-i", "--inventory", metavar="FILE", help="The fleet's, for --provision; default inventory/fleet.yml."
+        ),
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Tag for targeting (repeatable).")] = None,
     slots: Annotated[int, typer.Option(metavar="N", help="Tasks that it runs at once.")] = 1,
     generation: Annotated[
@@ -74,6 +81,7 @@ def add(
 
     Its key is printed this once.
     """
+    from qb.cli import node_provision
     from qb.cli.connection import connected
     from qb.cli.output import show_one
     from qb.cli.refusals import checked
@@ -102,13 +110,14 @@ def add(
             dispatch=dispatch,
             address=host,
         )
+    sources = node_provision.inventories(inventory)
+    if provision:
+        node_provision.may_be_provisioned(ctx, body, sources)
     with connected(ctx) as client:
         made = client.create_node(body)
     show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": f"{made.api_key} (shown this once)"}, output)
     if provision:
-        from qb.cli.provision import NODES, REGISTERED, run_playbook
-
-        run_playbook(ctx, NODES, REGISTERED, limit=name, check=False)
+        node_provision.provision(ctx, name, sources)
 
 
 def _endpoint(dispatch: NodeDispatch, host: str | None, given: str | None) -> str | None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,24 @@ def ansible_command(name: str) -> str:
     return found
 
 
-def read_inventory(path: Path) -> dict[str, Any]:
-    """What `ansible-inventory --list` says of a file. Raises NoAnsible and InvalidInventory."""
+def read_inventory(path: Path, *more: Path, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What `ansible-inventory --list` says of one file or several. Raises NoAnsible and InvalidInventory.
+
+    `settings` are variables of the environment that a dynamic inventory needs, such as QB_URL.
+    """
     if not path.exists():
         raise InvalidInventory(f"{path}: there is no such file; name one with --from")
-    command = [ansible_command("ansible-inventory"), "-i", str(path), "--list"]
+    sources = [word for each in (path, *more) for word in ("-i", str(each))]
+    command = [ansible_command("ansible-inventory"), *sources, "--list"]
+    beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     strict = {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
     try:
         ran = subprocess.run(
             command,
-            env=os.environ | strict | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_DEPRECATION_WARNINGS": "0"},
+            env=os.environ
+            | strict
+            | {"PATH": beside, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_DEPRECATION_WARNINGS": "0"}
+            | dict(settings or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +19,13 @@ class NoRunner(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. ansible.cfg and roles are taken from the folder above that of the playbook."""
+    """What to run. ansible.cfg and roles are taken from the folder above that of the playbook.
+
+    Of several inventories the later one's word counts.
+    """
 
     playbook: Path
-    inventory: Path
+    inventories: Sequence[Path]
     limit: str | None = None
     check: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +49,7 @@ def provision(request: Request, progress: Progress, heard: Callable[[], None]) -
         ran: Any = run(  # type: ignore[no-untyped-call]  # it comes without types
             private_data_dir=folder,
             playbook=str(request.playbook.resolve()),
-            inventory=str(request.inventory.resolve()),
+            inventory=[str(each.resolve()) for each in request.inventories],
             limit=request.limit,
             cmdline="--check" if request.check else None,
             envvars=_environment(request.playbook.resolve().parent.parent) | dict(request.settings),

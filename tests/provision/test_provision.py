@@ -1,6 +1,7 @@
 """`qb provision` on this machine alone, without ssh, against a running control plane."""
 
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from qb.contract.keys import KeyCreate
 from qb.contract.scopes import Role
 from tests.fixtures_server import QB, Server
 
+ROOT = Path(__file__).parents[2]
 PLAY = [
     {
         "hosts": "all",
@@ -154,3 +156,56 @@ def test_a_message_of_many_lines_is_told_whole(server: Server, project: Path) ->
     (project / "playbooks" / "site.yml").write_text(yaml.safe_dump([PLAY[0] | {"tasks": [broken]}]))
     ran = provision(server, project, "--limit", "bad")
     assert "error: bad failed in 'Break': it is broken · for a reason\n" in ran.stderr
+
+
+@pytest.fixture
+def checkout(project: Path) -> Path:
+    """A folder with a dynamic inventory as ours, and a playbook that says what it knows of the control plane."""
+    (project / "inventory").mkdir()
+    shutil.copy2(ROOT / "inventory" / "qb_nodes.py", project / "inventory")
+    plane = "{{ groups['control_plane'] | default([]) | first | default('nobody') }}"
+    content = plane + " {{ qb_mode }} {{ from_fleet | default('') }}"
+    told = {"ansible.builtin.copy": {"content": content, "dest": str(project / "told")}}
+    local = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
+    play = {"hosts": "nodes", "gather_facts": False, "vars": local}
+    fail = {"ansible.builtin.fail": {"msg": "it is broken"}, "when": "breaks | default(false)"}
+    (project / "playbooks" / "nodes.yml").write_text(yaml.safe_dump([play | {"tasks": [told, fail]}]))
+    return project
+
+
+def fleet(checkout: Path, groups: dict[str, object], name: str = "fleet.yml", **variables: object) -> None:
+    listed = {"all": {"vars": variables, "children": groups}}
+    (checkout / "inventory" / name).write_text(yaml.safe_dump(listed))
+
+
+PLANE = {"control_plane": {"hosts": {"plane-1": {"ansible_host": "192.0.2.10"}}}}
+PUSH = ("node", "add", "here", "--mode", "push", "--host", "127.0.0.1", "--provision")
+
+
+@pytest.mark.parametrize(
+    ("more", "named"), [((), "firewall_push_from"), (("--dispatch", "ansible"), "runner_dispatch_key")]
+)
+def test_a_push_node_is_not_registered_where_nobody_tells_of_the_control_plane(
+    server: Server, checkout: Path, more: tuple[str, ...], named: str
+) -> None:
+    ran = qb(server, checkout, *PUSH, *more)
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert "no host is in the group control_plane" in ran.stderr
+    assert named in ran.stderr
+    with server.client() as client:
+        assert client.nodes() == []
+    fleet(checkout, {}, **{named: ["192.0.2.10"]})
+    ran = qb(server, checkout, *PUSH, *more)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_push_node_is_provisioned_with_the_control_plane_that_the_fleet_names(server: Server, checkout: Path) -> None:
+    fleet(checkout, PLANE, name="mine.yml", from_fleet="told", breaks=True)
+    ran = qb(server, checkout, *PUSH, "-i", "inventory/mine.yml")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert (checkout / "told").read_text() == "plane-1 push told"
+    hint = ran.stderr.split("hint: the node is registered; mend it, then: qb ")[1].split()
+    fleet(checkout, PLANE, name="mine.yml")
+    ran = qb(server, checkout, *hint)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (checkout / "told").read_text() == "plane-1 push "
