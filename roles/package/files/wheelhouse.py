@@ -115,8 +115,8 @@ def _archive(arguments: argparse.Namespace, wheel: Path, parts: Path, cache: Pat
     """One tar file: own wheel, dashboard's configuration, requirements and, if offline, their wheels."""
     offline = arguments.offline == "yes"
     requirements = (parts / "requirements.txt").read_bytes()
-    # the folder of the own wheel is named by the sources, the dashboard's configuration among them; that of the others by
-    # Python and architecture, which a virtual environment is made for
+    # the folder of the own wheel is named by the sources, the dashboard's configuration among them; that of the others
+    # by Python and architecture, which a virtual environment is made for
     content = b"\0".join((requirements, wheel.parent.name.encode(), parts.name.encode()))
     fingerprint = hashlib.sha256(content).hexdigest()[:12]
     path = cache / f"{fingerprint}-{parts.name}-{'offline' if offline else 'index'}.tar"
