@@ -87,7 +87,32 @@ def test_a_full_disk_stops_the_rollout_and_the_next_run_mends_it(fleet: Fleet) -
             "cloud": "active",
             "vault": "active",
         }
-        client.resume_node("edge")
+    fleet.operator.play("upgrade.yml", "--limit", "edge").good()
+    with fleet.client() as client:
+        assert client.node("edge").state == "active", "the first run drained it, so that the next resumes it"
+    fleet.runs("edge")
+
+
+def test_what_has_changed_is_put_to_use_though_the_run_fails_later(fleet: Fleet) -> None:
+    edge = fleet.machine("edge")
+    before = edge.sh("systemctl show -P MainPID qb-runner.service")
+    options = ("--limit", "edge", "-e", "fleet_api_url=http://127.0.0.1:9")
+    failed = fleet.operator.play("nodes.yml", *options, "-e", '{"runner_settings": {"drain_seconds": 61}}')
+    assert failed.status != 0
+    assert "http://127.0.0.1:9/nodes/edge" in failed.output
+    assert edge.sh("systemctl show -P MainPID qb-runner.service") != before
+    fleet.operator.play("nodes.yml", "--limit", "edge").good()
+    fleet.runs("edge")
+
+
+def test_a_node_moves_to_another_address_of_its_control_plane(fleet: Fleet) -> None:
+    edge = fleet.machine("edge")
+    edge.sh(f"echo {fleet.plane.address} plane.test >>/etc/hosts")
+    moved = "-erunner_orchestrator_url=http://plane.test:8080"
+    fleet.operator.play("nodes.yml", "--limit", "edge", moved).good()
+    with fleet.client() as client:
+        node = client.node("edge")
+    assert (node.status != "offline", node.takeover_allowed) == (True, False)
     fleet.operator.play("nodes.yml", "--limit", "edge").good()
     fleet.runs("edge")
 
