@@ -53,7 +53,7 @@ class Heartbeats:
         news = hub.subscribe(node_id)
         try:
             reply = await self._taken(member, body)
-            while _orders(reply) == member.heard and member.waits == mine and not self._core.stopping.is_set():
+            while not _news(reply, member.heard) and member.waits == mine and not self._core.stopping.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(give_up):
                         await news.wait()
@@ -117,6 +117,12 @@ class Heartbeats:
             return reply, ripples
         reply["cancel"] = _renewed(db, member, holds, body, now) if told else []
         return reply, Ripples(changed=adopted) if adopted else None
+
+
+def _news(reply: dict[str, Any], heard: Orders) -> bool:
+    """Whether the reply orders what the node has not heard; that an older order is done is no news."""
+    (cancel, drain), (cancelled, drained) = _orders(reply), heard
+    return drain != drained or not cancel <= cancelled
 
 
 def _orders(reply: dict[str, Any]) -> Orders:

@@ -17,7 +17,7 @@ from remote_runner.trouble import Trouble
 
 BEATS_IN_LEASE = 4
 HURRIED = 1.0
-"""Seconds between a reply with news and the next heartbeat."""
+"""Seconds, at most, in which a pull node that holds something does not listen."""
 
 log = structlog.get_logger()
 
@@ -52,13 +52,13 @@ def beat(tools: Tools, intake: Intake) -> None:
         else:
             trouble.over()
             heard = True
-            news = _obey(reply, intake)
+            _obey(reply, intake)
             interval = min(tools.config.heartbeat_interval, max(0.2, reply.lease_seconds / BEATS_IN_LEASE))
-            if news and said.wait:
-                tools.stop.wait(min(HURRIED, interval))
-                continue
+        left = max(0.0, interval - (time.monotonic() - begun))
+        if heard and tools.config.mode == "pull" and said.running:
+            left = min(left, HURRIED)
         # What has just been taken may be cancelled at once, too.
-        intake.taken.wait(max(0.0, interval - (time.monotonic() - begun)))
+        intake.taken.wait(left)
     if tools.config.mode == "run-once":
         with contextlib.suppress(ClientError):
             tools.client.heartbeat(_said(tools))  # nobody else says that the node is free again
@@ -75,12 +75,10 @@ def _said(tools: Tools) -> Heartbeat:
     )
 
 
-def _obey(reply: HeartbeatReply, intake: Intake) -> bool:
-    """Do what the reply says; whether it says anything that ends a wait for news."""
-    news = bool(reply.cancel) or reply.drain != intake.draining.is_set()
+def _obey(reply: HeartbeatReply, intake: Intake) -> None:
+    """Do what the reply says."""
     for each in reply.cancel:
         intake.cancel(Key(each.task_id, each.attempt))
     if reply.drain != intake.draining.is_set():
         log.info("draining" if reply.drain else "taking tasks again")
         (intake.draining.set if reply.drain else intake.draining.clear)()
-    return news

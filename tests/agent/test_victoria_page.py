@@ -16,7 +16,7 @@ from qb.demo.checkout import root
 from qb.demo.command import attempt, run
 from tests.mcp_status.test_stdio import ANSWER_TIMEOUT, running
 
-pytestmark = pytest.mark.podman
+pytestmark = [pytest.mark.podman, pytest.mark.xdist_group("victoria-page")]  # one image for all of them
 
 IMAGE = "localhost/qb-victoria-page:latest"
 PAGE = root() / "docs" / "victoria.md"

@@ -104,6 +104,19 @@ async def test_what_it_has_been_given_meanwhile_ends_the_wait(plane: Plane) -> N
     await answer(beat)
 
 
+async def test_that_an_order_is_done_ends_no_wait(plane: Plane) -> None:
+    """A node that was answered for that would not listen while the next cancel comes."""
+    node, held = await holding(plane)
+    await plane.tasks.cancel(held.task_id)
+    assert (await answer(await waiting(plane, node, held)))["cancel"] == [held.model_dump()]
+    await plane.runner(node, held.task_id, "error", attempt=held.attempt)
+    given = await plane.started(node)
+    following = Held(task_id=given["task_id"], attempt=given["attempt"])
+    beat = await waiting(plane, node, following)
+    await plane.tasks.cancel(following.task_id)
+    assert (await answer(beat))["cancel"] == [following.model_dump()]
+
+
 async def test_a_newer_heartbeat_ends_one_that_waits(plane: Plane) -> None:
     node, held = await holding(plane)
     first = await waiting(plane, node, held)
