@@ -72,6 +72,8 @@ class Reports:
         if answer.freed:
             target = await self._core.readers.run(lambda db: _target(db, body.task or ""))
             self._waiters.wake_one(target)
+        if body.status.terminal and identity.node_id is not None:
+            self._waiters.slot_freed(identity.node_id)
         if answer.refusal is not None:
             raise answer.refusal
         return answer.task

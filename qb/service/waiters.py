@@ -71,6 +71,12 @@ class Waiters:
         if waiter is not None:
             waiter.wake()
 
+    def slot_freed(self, node_id: str) -> None:
+        """A node may hold one more: its poll, if it waits, looks again. To all others that is no news."""
+        waiter = self._by_node.get(node_id)
+        if waiter is not None:
+            waiter.wake()
+
     def changed(self, traits: Traits) -> None:
         """A node has other traits now: its poll, if it waits, looks again with them."""
         self.news += 1

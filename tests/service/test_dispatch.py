@@ -275,3 +275,19 @@ async def test_a_node_that_returns_with_its_own_key_keeps_it_and_with_a_token_ge
     assert (await plane.fleet.register(own, body, None))["api_key"] == first
     await plane.node("box")
     assert plane.core.credentials.identify(first).current is False
+
+
+async def test_a_poll_that_waits_with_every_slot_taken_gets_the_next_task_when_one_ends(plane: Any) -> None:
+    node = await plane.node(slots=1)
+    given = await plane.started(node)
+    following = await plane.task()
+    held = Held(task_id=given["task_id"], attempt=given["attempt"])
+    poll = asyncio.create_task(plane.poll(node, held, wait=20))
+    async with asyncio.timeout(5):
+        while not len(plane.waiters):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+        await plane.core.writer.run(lambda db: None)
+        await plane.runner(node, given["task_id"], "success", attempt=given["attempt"])
+        assignment = await poll
+    assert assignment is not None
+    assert assignment["task_id"] == following
