@@ -35,7 +35,6 @@ FILTERED = (
 TABLES = (
     "/qb",
     "/qb/tasks",
-    "/qb/tasks?_sort_desc=created_at",
     "/qb/tasks?status=error",
     "/qb/task_specs",
     "/qb/task_events",
