@@ -69,6 +69,7 @@ def adopt(
         started_at=iso(now),
         lease_expires_at=after(now, member.lease),
         deadline_at=None if timeout is None else after(now, timeout + leases.DEADLINE_GRACE),
+        waits_for=0,  # what it waited for had ended, else no node would have it
         claimable=0,
         available_at=None,
         acknowledged=1,

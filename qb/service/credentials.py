@@ -180,6 +180,10 @@ class Credentials:
         """
         return None if identity.key_id is None else self._max_running.get(identity.key_id, identity.max_running)
 
+    def limit_now(self, key_id: str, otherwise: int | None) -> int | None:
+        """How many tasks of a key may run at once now; `otherwise` for one that is gone. From any thread."""
+        return self._max_running.get(key_id, otherwise)
+
     def other_admins(self, key_id: str, at: datetime | None = None) -> bool:
         """Whether an admin key besides this one is good now, or will still be `at` that time."""
         now = at or self._clock()

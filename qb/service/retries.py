@@ -12,13 +12,15 @@ from qb.contract.states import TaskStatus
 from qb.domain.errors import Conflict, NotFound
 from qb.domain.times import iso
 from qb.service import creation, delegation
-from qb.service.credentials import Identity
-from qb.store import tasks
+from qb.service.credentials import Credentials, Identity
+from qb.store import key_limits, tasks
 from qb.store.files import task_files
 
 
-def retry(db: sqlite3.Connection, identity: Identity, task_id: str, now: datetime) -> creation.Made:
-    """The new task. Raises NotFound and Conflict."""
+def retry(
+    db: sqlite3.Connection, identity: Identity, credentials: Credentials, task_id: str, now: datetime
+) -> creation.Made:
+    """The new task, under the limit that its key has now. Raises NotFound and Conflict."""
     row, pattern = tasks.get(db, task_id), tasks.pattern(db, task_id)
     if row is None or pattern is None:
         raise NotFound(f"no task {task_id}")
@@ -35,9 +37,22 @@ def retry(db: sqlite3.Connection, identity: Identity, task_id: str, now: datetim
         on_failure=None,
         waits_for=0,
         expires_at=creation.expiry(pattern, now),
+        limited_by=_limited_by(db, pattern, credentials),
     )
     creation.add(db, new, task_files(db, task_id), {"retry_of": task_id, "by": identity.name})
     return creation.made(db, new.id)
+
+
+def _limited_by(db: sqlite3.Connection, pattern: tasks.NewTask, credentials: Credentials) -> str | None:
+    """The key of the first task if it has a limit now: it may have got, changed or lost one since that task ended."""
+    key = pattern.created_by_key
+    if key is None:
+        return None
+    most = credentials.limit_now(key, otherwise=key_limits.limit(db, key) if pattern.limited_by else None)
+    if most is None:
+        return None
+    key_limits.set_limit(db, key, most)
+    return key
 
 
 def _check(db: sqlite3.Connection, row: sqlite3.Row) -> None:

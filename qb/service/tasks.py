@@ -84,9 +84,11 @@ class Tasks:
 
         Raises NotFound, and Conflict for a task that has not ended, has succeeded, or is being retried already.
         """
-        now = self._core.clock()
+        now, credentials = self._core.clock(), self._core.credentials
         await task_env.check_kept(self._core, task_id)
-        return self._tell(await self._core.writer.run(lambda db: retries.retry(db, identity, task_id, now)))
+        return self._tell(
+            await self._core.writer.run(lambda db: retries.retry(db, identity, credentials, task_id, now))
+        )
 
     def _tell(self, made: creation.Made) -> dict[str, Any]:
         self._core.hub.publish(made.task["id"])

@@ -9,7 +9,7 @@ _OPENED = "SELECT opened_at FROM epochs ORDER BY epoch DESC LIMIT 1"
 _BEGAN = "SELECT coalesce(opened_at, restored_at) FROM epochs ORDER BY epoch DESC LIMIT 1"
 _HOLD = """
 UPDATE tasks SET claimable = 0, available_at = :until
-WHERE status = 'pending' AND waits_for = 0 AND schedule_id IS NOT id
+WHERE status = 'pending' AND schedule_id IS NOT id
     AND (available_at IS NULL OR available_at < :until)
 """
 _PROLONG = """

@@ -1,6 +1,7 @@
 """A whole control plane without HTTP: real database, real credentials, a clock that tests turn."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from qb.contract.nodes import Heartbeat, Held, Register
 from qb.contract.routes import Caller
 from qb.contract.states import ReportStatus
 from qb.contract.tasks import GroupCreate, StatusReport, TaskCreate
-from qb.service import fleet
+from qb.service import backup, fleet, restore
 from qb.service.audit import Actor
 from qb.service.core import Core, Settings
 from qb.service.credentials import Credentials, Identity
@@ -228,3 +229,22 @@ def reopen(tmp_path: Path, clock: HandClock) -> Any:
         return await open_plane(tmp_path / "data", clock)
 
     return again
+
+
+@pytest.fixture
+def to_yesterday(tmp_path: Path, clock: HandClock) -> Any:
+    """Back up, let `after` happen, lose everything since, restore, start again."""
+
+    async def lose(plane: Plane, after: Any) -> tuple[Plane, Any]:
+        backup.backup(tmp_path / "data", tmp_path / "backup", now=clock())
+        came = await after()
+        close_plane(plane)
+        shutil.rmtree(tmp_path / "data")
+        restore.from_backup(tmp_path / "backup", tmp_path / "data", now=clock())
+        return await open_plane(tmp_path / "data", clock), came
+
+    return lose
+
+
+async def nothing() -> None:
+    """Nothing happens in the time that is lost."""

@@ -1,7 +1,5 @@
 """After a restore: no attempt's number is given out twice, and what nodes hold is settled by their heartbeats."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,24 +9,9 @@ from qb.contract.states import NodeStatus
 from qb.domain.epochs import SETTLE, STEP
 from qb.domain.errors import NotFound, StorageFull
 from qb.domain.times import after
-from qb.service import backup, fleet, restore
+from qb.service import fleet
 from qb.service.why import why
-from tests.service.conftest import ADMIN, HandClock, Plane, close_plane, open_plane
-
-
-@pytest.fixture
-def to_yesterday(tmp_path: Path, clock: HandClock) -> Any:
-    """Back up, let `after` happen, lose everything since, restore, start again."""
-
-    async def lose(plane: Plane, after: Any) -> tuple[Plane, Any]:
-        backup.backup(tmp_path / "data", tmp_path / "backup", now=clock())
-        came = await after()
-        close_plane(plane)
-        shutil.rmtree(tmp_path / "data")
-        restore.from_backup(tmp_path / "backup", tmp_path / "data", now=clock())
-        return await open_plane(tmp_path / "data", clock), came
-
-    return lose
+from tests.service.conftest import ADMIN, HandClock, Plane, close_plane, nothing
 
 
 async def test_what_a_node_was_given_in_the_lost_time_goes_on_there(
@@ -118,7 +101,7 @@ async def test_what_fell_due_or_expired_in_the_lost_time_waits_for_its_node_too(
 async def test_what_comes_due_later_keeps_its_time(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
     task = await plane.task(scheduled_for=clock().replace(hour=13), queue_timeout_seconds=60)
     before = await plane.show(task)
-    restored, _ = await to_yesterday(plane, await took_nothing())
+    restored, _ = await to_yesterday(plane, nothing)
     assert await restored.show(task) == before
     close_plane(restored)
 
@@ -126,7 +109,7 @@ async def test_what_comes_due_later_keeps_its_time(plane: Plane, to_yesterday: A
 async def test_a_schedule_still_never_runs_itself(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
     node = await plane.node()
     await plane.task(recurrence="0 13 * * *")
-    restored, _ = await to_yesterday(plane, await took_nothing())
+    restored, _ = await to_yesterday(plane, nothing)
     clock.turn(SETTLE + 1)
     await restored.scheduler.tick()
     assert await restored.poll(node) is None
@@ -242,7 +225,7 @@ async def test_a_task_made_after_the_restore_is_taken_over_by_nobody(
     target: str, plane: Plane, to_yesterday: Any, clock: HandClock
 ) -> None:
     node = await plane.node()
-    restored, _ = await to_yesterday(plane, await took_nothing())
+    restored, _ = await to_yesterday(plane, nothing)
     clock.turn(1)
     task = await restored.task(target_node_name=target)
     await refused(restored, node, task)
@@ -251,14 +234,14 @@ async def test_a_task_made_after_the_restore_is_taken_over_by_nobody(
 
 async def test_nor_is_one_that_the_node_may_not_run(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
     node, task = await plane.node(), await plane.task(target_node_name="other")
-    restored, _ = await to_yesterday(plane, await took_nothing())
+    restored, _ = await to_yesterday(plane, nothing)
     await refused(restored, node, task)
     close_plane(restored)
 
 
 async def test_nor_is_a_schedule(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
     node, schedule = await plane.node(), await plane.task(recurrence="0 13 * * *")
-    restored, _ = await to_yesterday(plane, await took_nothing())
+    restored, _ = await to_yesterday(plane, nothing)
     await refused(restored, node, schedule)
     close_plane(restored)
 
@@ -293,114 +276,12 @@ async def test_nor_with_a_number_of_the_new_epoch(plane: Plane, to_yesterday: An
     close_plane(restored)
 
 
-# older clients name their task, and no attempt
-
-
-async def took(plane: Plane, node: str) -> Any:
-    """The older node takes the next task in the time that is lost."""
-
-    async def claim() -> None:
-        assert await plane.poll(node) is not None
-
-    return claim
-
-
-async def test_what_an_older_node_runs_goes_on_there(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
-    node, task = await plane.node("old", wire=1), await plane.task(max_attempts=3)
-    restored, _ = await to_yesterday(plane, await took(plane, node))
-    await restored.beat(node, status=NodeStatus.BUSY, current_task_id=task)
-    shown = await restored.show(task)
-    assert (shown["status"], shown["attempt"], shown["assigned_node_id"]) == ("running", STEP, node)
-    clock.turn(SETTLE + 1)
-    await restored.scheduler.tick()
-    assert await restored.poll(await restored.node("other")) is None
-    done = await restored.runner(node, task, "success")
-    assert (done["status"], done["attempt"]) == ("success", STEP)
-    close_plane(restored)
-
-
-async def test_so_does_what_its_verdict_is_the_first_word_of(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
-    node, task = await plane.node("old", wire=1), await plane.task(max_attempts=3)
-    restored, _ = await to_yesterday(plane, await took(plane, node))
-    assert (await restored.runner(node, task, "error"))["status"] == "pending", "another start was allowed"
-    assert (await restored.kinds(task))[-2:] == ["adopted", "failed"]
-    close_plane(restored)
-
-
-async def test_what_an_older_node_took_over_from_another_goes_on_there(
-    plane: Plane, to_yesterday: Any, clock: HandClock
-) -> None:
-    first, old = await plane.node("first"), await plane.node("old", wire=1)
-    task = (await plane.started(first, max_attempts=3))["task_id"]
-
-    async def again() -> None:
-        await plane.runner(first, task, "error", attempt=1, exit_code=1)
-        assert await plane.poll(old) is not None
-
-    restored, _ = await to_yesterday(plane, again)
-    await restored.beat(old, status=NodeStatus.BUSY, current_task_id=task)
-    shown = await restored.show(task)
-    assert (shown["attempt"], shown["assigned_node_id"]) == (STEP, old)
-    assert (await restored.beat(first, Held(task_id=task, attempt=1)))["cancel"] == [{"task_id": task, "attempt": 1}]
-    close_plane(restored)
-
-
-async def unmoved(plane: Plane, node: str, task: str) -> None:
-    """The older node's words make nothing of the task."""
-    before = await plane.show(task)
-    await plane.beat(node, status=NodeStatus.BUSY, current_task_id=task)
-    with pytest.raises(NotFound):
-        await plane.runner(node, task, "success")
-    assert await plane.show(task) == before
-
-
-async def test_an_older_node_cannot_take_what_it_may_not_run(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
-    node, task = await plane.node("old", wire=1), await plane.task(target_node_name="other")
-    restored, _ = await to_yesterday(plane, await took_nothing())
-    await unmoved(restored, node, task)
-    close_plane(restored)
-
-
-async def test_nor_what_was_made_after_the_restore(plane: Plane, to_yesterday: Any, clock: HandClock) -> None:
-    node = await plane.node("old", wire=1)
-    restored, _ = await to_yesterday(plane, await took_nothing())
-    clock.turn(1)
-    await unmoved(restored, node, await restored.task(target_node_name="o*"))
-    close_plane(restored)
-
-
-async def test_nor_anything_without_a_restore(plane: Plane) -> None:
-    await unmoved(plane, await plane.node("old", wire=1), await plane.task())
-
-
-async def test_an_older_nodes_word_on_an_attempt_that_is_known_stays_about_that_one(
-    plane: Plane, to_yesterday: Any, clock: HandClock
-) -> None:
-    node, task = await plane.node("old", wire=1), await plane.task(max_attempts=2)
-    assert await plane.poll(node) is not None
-    await plane.beat(node, status=NodeStatus.BUSY)
-    await plane.runner(node, task, "error")
-    restored, _ = await to_yesterday(plane, await took_nothing())
-    await restored.beat(node, status=NodeStatus.BUSY, current_task_id=task)
-    assert ((await restored.show(task))["status"], "adopted" in await restored.kinds(task)) == ("pending", False)
-    close_plane(restored)
-
-
-async def took_nothing() -> Any:
-    """Nothing happens in the time that is lost."""
-
-    async def nothing() -> None:
-        return None
-
-    return nothing
-
-
 async def test_why_says_that_a_task_waits_for_its_nodes_after_a_restore(
     plane: Plane, to_yesterday: Any, clock: HandClock
 ) -> None:
     await plane.node()
     task = await plane.task()
-    restored, _ = await to_yesterday(plane, await took_nothing())
+    restored, _ = await to_yesterday(plane, nothing)
     told = await why(restored.core, restored.registry, ADMIN, task)
     until = after(clock(), SETTLE)
     text = f"the control plane was restored from a backup: until {until} a node may say that it holds it"

@@ -85,3 +85,18 @@ async def test_a_task_that_was_asked_for_before_a_change_keeps_to_the_new_limit(
     await changed(keys, key, max_running=after)
     await create(plane, asking, group)
     assert sum([bool(await plane.poll(node)) for node in nodes]) == running
+
+
+@pytest.mark.parametrize(("before", "after", "running"), [(1, None, 2), (None, 1, 1), (2, 1, 1), (1, 2, 2)])
+async def test_a_retry_keeps_to_the_limit_that_the_key_has_by_then(
+    plane: Any, keys: Keys, before: int | None, after: int | None, running: int
+) -> None:
+    nodes = [await plane.node(name) for name in ("a", "b")]
+    key = await made(keys, max_running=before)
+    asking = plane.core.credentials.identify(key["api_key"])
+    await create(plane, asking, group=False)
+    failed = [await plane.done(nodes[0], "error", exit_code=1) for _ in range(2)]
+    await changed(keys, key, max_running=after)
+    for task in failed:
+        await plane.tasks.retry(asking, task)
+    assert sum([bool(await plane.poll(node)) for node in nodes]) == running
