@@ -24,7 +24,9 @@ from qb.store import claims, doubts, nodes, placements, schedules, tasks
 TICK = 1.0
 """Seconds between two looks."""
 
-BATCH = 500
+BATCH = 100
+PORTIONS = 5
+"""What a tick settles: so many of a kind at a time, that a claim which comes meanwhile waits for one portion only."""
 PRESENCE_BATCH = 100
 log = structlog.get_logger(__name__)
 
@@ -61,7 +63,9 @@ class Scheduler:
             log.info("nodes fell silent", nodes=[member.traits.name for member in silent])
         members = self._registry.members.values()
         await self._note_presence([each for each in members if each.dirty and each.to_write(now)])
-        if await self._core.readers.run(lambda db: _anything(db, now)):
+        for _ in range(PORTIONS):
+            if not await self._core.readers.run(lambda db: _anything(db, now)):
+                break
             ripples = await self._core.writer.run(lambda db: _settle(db, now))
             ripples.tell(self._core.hub, self._waiters)
         self._waiters.wake_all(await self._core.readers.run(placements.waiting))
