@@ -60,10 +60,10 @@ class Artifacts:
                 raise ChecksumMismatch(
                     f"the bytes of {name!r} have another SHA-256 than the Digest header says: send it again"
                 )
-            await self._blobs.keep(part)
             file = StoredFile(name, part.checksum, part.size)
             now = iso(self._core.clock())
-            await self._core.writer.run(lambda db: self._put(db, identity, task_id, said, file, now))
+            async with self._blobs.kept(part):
+                await self._core.writer.run(lambda db: self._put(db, identity, task_id, said, file, now))
         self._core.hub.publish(task_id)
         return {"name": name, "size": file.size, "checksum": file.checksum, "created_at": now, "attempt": said}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from qb.domain.errors import NotFound, StorageFull
+from qb.domain.errors import NotFound, QuarterbackError, StorageFull
 from qb.domain.quotas import Quotas
 from qb.service.room import Arrival, Room
 from qb.service.sending import CHUNK
@@ -42,6 +42,8 @@ class Blobs:
         self.room = Room(quotas)
         self._pinned: Counter[str] = Counter()
         self._kept_lately: set[str] = set()
+        self._new: set[str] = set()
+        """What was kept first by a request that still goes on, and by no other."""
         self._removing = asyncio.Lock()
 
     def open(self) -> None:
@@ -53,9 +55,9 @@ class Blobs:
 
     @asynccontextmanager
     async def receive(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Part]:
-        """Write the chunks to a part, for `keep`; a part that is not kept is removed in the end.
+        """Write the chunks to a part, for `kept`; a part that is not kept is removed in the end.
 
-        Until then what was kept is safe from `remove`: commit what refers to it inside. Raises TooLarge past a file's
+        Until then what was kept is safe from `remove`. Raises TooLarge past a file's
         limit, StorageFull past that of all files or when the disk is full, and what `chunks` raises.
         """
         with _room():
@@ -91,12 +93,32 @@ class Blobs:
         await asyncio.to_thread(os.fsync, target.fileno())
         return digest.hexdigest()
 
-    async def keep(self, part: Part) -> None:
-        """Give a part its name, durably; bytes that are there already are simply there again."""
+    @asynccontextmanager
+    async def kept(self, part: Part) -> AsyncIterator[None]:
+        """Give a part its name, durably; bytes that are there already are simply there again.
+
+        Commit what refers to it inside: when that is refused with one of our own errors, nothing does, and what is new
+        goes again. Of any other error, a vanished caller's among them, nobody knows whether the commit came to pass.
+        """
+        await self._keep(part)
+        try:
+            yield
+        except QuarterbackError:
+            async with self._removing:
+                # bytes that another request is just sending, too, stay: it may have found them here
+                if part.checksum in self._new and self._pinned[part.checksum] == 1:
+                    freed = await asyncio.to_thread(self._remove, part.checksum)
+                    self.room.used -= freed or 0
+            raise
+        finally:
+            self._new.discard(part.checksum)
+
+    async def _keep(self, part: Part) -> None:
         async with self._removing:  # one of this very name may be about to go: wait, then it is safe
             self._kept_lately.add(part.checksum)
         with _room():
-            if await asyncio.to_thread(self._keep, part):
+            if await asyncio.to_thread(self._place_part, part):
+                self._new.add(part.checksum)
                 self.room.used += part.size
 
     def read(self, checksum: str) -> BinaryIO:
@@ -141,7 +163,7 @@ class Blobs:
     def _place(self, checksum: str) -> Path:
         return self._folder / checksum[:2] / checksum
 
-    def _keep(self, part: Part) -> bool:
+    def _place_part(self, part: Part) -> bool:
         place = self._place(part.checksum)
         place.parent.mkdir(mode=0o700, exist_ok=True)
         new = True

@@ -85,7 +85,6 @@ class Files:
     async def keep(self, identity: Identity, received: Received) -> dict[str, Any]:
         """Make the file one that tasks can name; returns Upload."""
         part = received.part
-        await self._blobs.keep(part)
         file = StoredFile(received.name, part.checksum, part.size)
         now = iso(self._core.clock())
 
@@ -94,7 +93,8 @@ class Files:
             store.add_upload(db, filename, file, by=identity.name, key_id=identity.key_id, now=now)
             return filename
 
-        filename = await self._core.writer.run(work)
+        async with self._blobs.kept(part):
+            filename = await self._core.writer.run(work)
         return {"filename": filename, "original_name": file.name, "checksum": file.checksum, "size": file.size}
 
     async def download(self, node_id: str, name: str, *, task_id: str | None = None) -> tuple[StoredFile, Sending]:
