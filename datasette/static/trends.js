@@ -22,7 +22,8 @@
       labelColor: colour("--quiet"), titleColor: colour("--quiet"), gridColor: colour("--rule"),
       domainColor: colour("--rule"), tickColor: colour("--rule"), titleFontWeight: 400, labelFontSize: 11,
     },
-    axisX: { grid: false },
+    // a label near an end turns inwards: in the middle of its tick it would be cut there
+    axisX: { grid: false, labelFlush: 36, labelBound: true },
     legend: { labelColor: colour("--ink"), titleColor: colour("--quiet"), orient: "top", title: null, labelFontSize: 12, columns: width < NARROW ? 2 : 0 },
     range: {
       category: ["--busy", "--warn", "--good", "--bad", "--violet", "--teal", "--quiet"].map(colour),

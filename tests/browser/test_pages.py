@@ -22,6 +22,15 @@ MARK_USABLE = """() => {
     usable.forEach((each, number) => { each.usable = number; });
     return usable.length;
 }"""
+# The texts of charts that reach over the edge of their drawing, where they are cut.
+CUT_TEXTS = """() => [...document.querySelectorAll('.plot svg')].flatMap((svg) => {
+    const edge = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll('text')].filter((each) => {
+        const place = each.getBoundingClientRect();
+        const within = place.left >= edge.left - 1 && place.right <= edge.right + 1;
+        return each.checkVisibility({opacityProperty: true}) && !within;
+    }).map((each) => each.textContent);
+})"""
 
 PLAIN = {
     "fleet": "/", "tasks": "/tasks", "queue": "/tasks#waiting", "finished": "/tasks#finished",
@@ -57,6 +66,7 @@ def _look(page: Page, name: str) -> None:
     """Take the page's picture and check what must hold of every page."""
     if name.startswith("trends"):
         page.wait_for_selector(f"body[data-drawn='{CHARTS}']")
+        assert page.evaluate(CUT_TEXTS) == []
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), "the page scrolls sideways"
