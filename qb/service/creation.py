@@ -100,8 +100,12 @@ def attachments(db: sqlite3.Connection, asked: Draft) -> list[StoredFile]:
 
 
 def limited_by(db: sqlite3.Connection, asked: Draft) -> str | None:
-    """The creator's key if it has a limit now, which is noted for its tasks."""
-    key_id, most = asked.identity.key_id, asked.credentials.max_running(asked.identity)
+    """The creator's key if it has a limit now."""
+    return under_limit(db, asked.identity.key_id, asked.credentials.max_running(asked.identity))
+
+
+def under_limit(db: sqlite3.Connection, key_id: str | None, most: int | None) -> str | None:
+    """The key if there is a limit, which is noted for its tasks."""
     if key_id is None or most is None:
         return None
     key_limits.set_limit(db, key_id, most)

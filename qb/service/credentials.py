@@ -178,7 +178,7 @@ class Credentials:
 
         May be called from any thread.
         """
-        return None if identity.key_id is None else self._max_running.get(identity.key_id, identity.max_running)
+        return None if identity.key_id is None else self.limit_now(identity.key_id, identity.max_running)
 
     def limit_now(self, key_id: str, otherwise: int | None) -> int | None:
         """How many tasks of a key may run at once now; `otherwise` for one that is gone. From any thread."""

@@ -49,10 +49,7 @@ def _limited_by(db: sqlite3.Connection, pattern: tasks.NewTask, credentials: Cre
     if key is None:
         return None
     most = credentials.limit_now(key, otherwise=key_limits.limit(db, key) if pattern.limited_by else None)
-    if most is None:
-        return None
-    key_limits.set_limit(db, key, most)
-    return key
+    return creation.under_limit(db, key, most)
 
 
 def _check(db: sqlite3.Connection, row: sqlite3.Row) -> None:

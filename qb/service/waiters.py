@@ -67,9 +67,7 @@ class Waiters:
     def wake_node(self, node_id: str) -> None:
         """Wake one node's poll, if it waits."""
         self.news += 1
-        waiter = self._by_node.get(node_id)
-        if waiter is not None:
-            waiter.wake()
+        self.slot_freed(node_id)
 
     def slot_freed(self, node_id: str) -> None:
         """A node may hold one more: its poll, if it waits, looks again. To all others that is no news."""
