@@ -64,9 +64,8 @@ def give_way() -> None:
     A niceness would not do: a thread of the control plane that wakes beside a busy reader of a *higher* niceness still
     waits up to a tick of the kernel's clock for it now and then, beside one that is idle by policy hardly ever.
     """
-    if os.sched_getscheduler(0) != os.SCHED_IDLE:
-        with suppress(PermissionError):  # where a unit forbids the call, the unit says what it wants
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(PermissionError):  # where a unit forbids the call, the unit says what it wants
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _reachable(host: str) -> str:

@@ -57,8 +57,8 @@ class Blobs:
     async def receive(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Part]:
         """Write the chunks to a part, for `kept`; a part that is not kept is removed in the end.
 
-        Until then what was kept is safe from `remove`. Raises TooLarge past a file's
-        limit, StorageFull past that of all files or when the disk is full, and what `chunks` raises.
+        Until then what was kept is safe from `remove`. Raises TooLarge past a file's limit, StorageFull past that of
+        all files or when the disk is full, and what `chunks` raises.
         """
         with _room():
             handle, name = await asyncio.to_thread(tempfile.mkstemp, prefix=PART, dir=self._folder)
