@@ -5,7 +5,6 @@ Claims come at a steady pace, so that both sides of the ratio are of one load an
 
 import asyncio
 import multiprocessing
-import os
 import subprocess
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 
 import httpx2
 
+from qb.dashboard.launch import give_way
 from qb.dashboard.links import link
 from qb.dashboard.roles import Role
 from qb.demo.fleet import dashboard_command, free_port
@@ -64,14 +64,21 @@ def _round(data_dir: Path, *, readers_first: bool) -> tuple[float, float, "_Seen
     keys = node_keys(data_dir, ids)
     try:
         with shown(data_dir) as url:
-            alone = 0.0 if readers_first else asyncio.run(_claims(server, keys[:CLAIMS]))
-            with _readers(data_dir, url) as seen:
-                beside = asyncio.run(_claims(server, keys[CLAIMS:]))
+
+            def alone() -> float:
+                return asyncio.run(_claims(server, keys[:CLAIMS]))
+
+            def beside() -> tuple[float, _Seen]:
+                with _readers(data_dir, url) as seen:
+                    return asyncio.run(_claims(server, keys[CLAIMS:])), seen
+
             if readers_first:
-                alone = asyncio.run(_claims(server, keys[:CLAIMS]))
+                (found, seen), reference = beside(), alone()
+            else:
+                reference, (found, seen) = alone(), beside()
     finally:
         server.stop()
-    return beside, alone, seen
+    return found, reference, seen
 
 
 async def _claims(server: Server, keys: list[str]) -> float:
@@ -156,7 +163,7 @@ def _wait_for(true: Callable[[], bool], problem: str) -> None:
 
 
 def _read_all(url: str, links: list[str], ended: Any, pages: Any) -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    give_way()
     threads = [
         threading.Thread(target=_read, args=(url, sign_in, number, ended, pages))
         for number, sign_in in enumerate(links)

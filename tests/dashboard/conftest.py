@@ -30,6 +30,7 @@ class Dashboard:
     http: httpx2.Client
     tasks: dict[str, str]
     seeder: ModuleType
+    process: int
 
     def link(self, role: Role = Role.ANALYST, name: str = "operator") -> str:
         """A link that signs a browser in."""
@@ -76,7 +77,7 @@ def over(
     with httpx2.Client(base_url=url, timeout=10, trust_env=False) as http:
         try:
             _await_answer(http, process, log)
-            running = Dashboard(url, data_dir, http, tasks, seeder)
+            running = Dashboard(url, data_dir, http, tasks, seeder, process.pid)
             http.get(running.link())
             yield running
         finally:

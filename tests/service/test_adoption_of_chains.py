@@ -1,10 +1,19 @@
 """After a restore: tasks that wait for others."""
 
+from functools import partial
 from typing import Any
 
 from qb.contract.nodes import Held
 from qb.domain.epochs import SETTLE
 from tests.service.conftest import HandClock, Plane, close_plane
+
+
+async def taken(plane: Plane, node: str, task: str) -> int:
+    """The node takes its next task, which is this one; returns the attempt."""
+    given = await plane.poll(node)
+    assert given is not None
+    assert given["task_id"] == task
+    return int(given["attempt"])
 
 
 async def test_a_task_whose_turn_comes_right_after_a_restore_waits_for_its_node_too(
@@ -16,10 +25,7 @@ async def test_a_task_whose_turn_comes_right_after_a_restore_waits_for_its_node_
 
     async def both() -> int:
         assert await plane.done(node) == first
-        given = await plane.poll(node)
-        assert given is not None
-        assert given["task_id"] == second
-        return int(given["attempt"])
+        return await taken(plane, node, second)
 
     restored, attempt = await to_yesterday(plane, both)
     await restored.runner(node, first, "success", attempt=attempt, exit_code=0)
@@ -40,12 +46,7 @@ async def test_one_that_nobody_holds_starts_after_that(plane: Plane, to_yesterda
     first = await plane.task()
     second = await plane.task(depends_on=[first])
 
-    async def claim() -> int:
-        given = await plane.poll(node)
-        assert given is not None
-        return int(given["attempt"])
-
-    restored, attempt = await to_yesterday(plane, claim)
+    restored, attempt = await to_yesterday(plane, partial(taken, plane, node, first))
     await restored.runner(node, first, "success", attempt=attempt, exit_code=0)
     clock.turn(SETTLE + 1)
     await restored.scheduler.tick()
@@ -62,9 +63,7 @@ async def test_one_that_is_held_waits_for_nothing_when_it_starts_again(
 
     async def both() -> int:
         await plane.done(node)
-        given = await plane.poll(node)
-        assert given is not None
-        return int(given["attempt"])
+        return await taken(plane, node, second)
 
     restored, attempt = await to_yesterday(plane, both)
     await restored.beat(node, Held(task_id=second, attempt=attempt))

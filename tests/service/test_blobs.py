@@ -23,7 +23,7 @@ def blobs(tmp_path: Path) -> Blobs:
     return blobs
 
 
-async def keep(blobs: Blobs, refusal: BaseException | None = None) -> None:
+async def keep(blobs: Blobs, refusal: Exception | None = None) -> None:
     async with blobs.receive(chunks()) as part, blobs.kept(part):
         if refusal is not None:
             raise refusal
