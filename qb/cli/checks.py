@@ -17,10 +17,10 @@ import httpx2
 
 from qb import __version__
 from qb.cli.connection import open_client
+from qb.cli.data_dir import check_database
 from qb.cli.exits import CliError
 from qb.cli.profile import Settings, settings
 from qb.cli.refusals import as_cli_error
-from qb.cli.server import check_database
 from qb.client import ClientError, QbClient
 from qb.contract.states import WIRE
 

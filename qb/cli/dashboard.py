@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
+from qb.cli.data_dir import DataDir
 from qb.cli.exits import CliError
 from qb.cli.options import Format, Output, examples
-from qb.cli.server import DataDir
 from qb.dashboard.roles import Role
 
 PORT = 8001

@@ -1,6 +1,6 @@
 """`qb db`: the control plane's data on disk.
 
-Beside qb/cli/server.py the only module of the command line that reaches the server's packages.
+With init.py, serve.py and data_dir.py all of the command line that reaches the server's packages.
 """
 
 from datetime import UTC, datetime
@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from qb.cli.data_dir import DataDir, explained
 from qb.cli.exits import CliError
 from qb.cli.options import Format, Output, examples
-from qb.cli.server import DataDir, explained
 
 app = typer.Typer(
     help="The control plane's data on disk: backups, restores, checks.",

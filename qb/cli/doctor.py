@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from qb.cli.data_dir import DEFAULT_PORT
 from qb.cli.exits import CliError, Exit
 from qb.cli.options import Format, Output
-from qb.cli.server import DEFAULT_PORT
 
 
 def doctor(

@@ -16,6 +16,7 @@ from qb.cli import (
     demo,
     doctor,
     group,
+    init,
     inventory,
     key,
     mcp,
@@ -23,7 +24,7 @@ from qb.cli import (
     node_change,
     provision,
     schedule,
-    server,
+    serve,
     task,
     task_answer,
     task_cleanup,
@@ -75,13 +76,13 @@ def root(
     """Options that go before the command."""
 
 
-app.command(epilog=examples("qb init --data-dir ~/qb", "qb --profile lab init --data-dir /srv/qb --json"))(server.init)
+app.command(epilog=examples("qb init --data-dir ~/qb", "qb --profile lab init --data-dir /srv/qb --json"))(init.init)
 app.command(
     epilog=examples(
         "qb serve --data-dir ~/qb",
         "qb serve --data-dir ~/qb --host 127.0.0.1 --host 10.88.0.1 --port 9000",
     )
-)(server.serve)
+)(serve.serve)
 app.command(epilog=examples("qb doctor", "qb doctor --data-dir ~/qb", "qb doctor -o json"))(doctor.doctor)
 task_create.register(task.app)
 task_list.register(task.app)
