@@ -74,7 +74,7 @@ async def chart_rows(datasette: Any, request: Any) -> Response:
     if chart is None:
         raise NotFound("There is no such chart")
     hours = request.args.get("hours") or ""
-    span = int(hours) if hours.isascii() and hours.isdigit() and 0 < int(hours[:6]) <= 24 * 90 else 24
+    span = int(hours) if hours.isascii() and hours.isdigit() and len(hours) <= 4 and 0 < int(hours) <= 24 * 90 else 24
     rows = await _reader(datasette)(chart["query"], hours=span)
     return Response.json(rows, headers={"Cache-Control": "no-store"})
 

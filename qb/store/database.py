@@ -31,7 +31,7 @@ def connect(path: Path, *, read_only: bool = False, secure_delete: bool = False)
     """
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
-        f"file:{path}?mode={mode}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
     )
     connection.row_factory = sqlite3.Row
     pragmas = ["foreign_keys = ON", "synchronous = FULL", "temp_store = MEMORY", "cache_size = -8192"]

@@ -100,6 +100,7 @@ def seed(db: sqlite3.Connection, now: datetime | None = None, *, unruly: bool = 
     cloud = s.node("cloud-01", seen=11, status="busy", mode="push", slots=4, tags={"region": "us"})
     s.node("edge-lyon-2", seen=7, state="draining", tags={"client": "acme"})
     s.node("edge-oslo-3", seen=5400, status="offline", tags={"region": "eu"})
+    s.node("vault-7", seen=95, mode="push", dispatch="ansible", address="198.51.100.7", slots=1)
     s.node("legacy-box", seen=95, wire=1, generation="D", runner_version=None, slots=1)
     if unruly:
         s.node("odd\u202enode", seen=9, tags={"note": HOSTILE})

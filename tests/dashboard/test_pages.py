@@ -125,6 +125,14 @@ def test_each_chart_of_the_trends_has_rows(dashboard: Any) -> None:
     assert dashboard.page("/trends/other.json").status_code == 404
 
 
+@pytest.mark.parametrize("hours", ["0", "-1", "2161", "002000999", "9" * 30, "²", "x"])
+def test_a_span_that_the_trends_do_not_offer_is_a_day(dashboard: Any, hours: str) -> None:
+    day = dashboard.page("/trends/queue_depth.json?hours=24").json()
+    answer = dashboard.page(f"/trends/queue_depth.json?hours={hours}")
+    assert answer.status_code == 200
+    assert len(answer.json()) == len(day)
+
+
 def test_queue_depth_and_percentiles_are_right(dashboard: Any) -> None:
     depth = dashboard.page("/trends/queue_depth.json?hours=24").json()
     assert depth[-1]["waiting"] == 3, "the seeded fleet has three tasks that wait"
@@ -137,6 +145,9 @@ def test_a_node_that_has_gone_silent_stands_out(dashboard: Any) -> None:
     assert "edge-oslo-3" in stale
     assert "edge-berlin-1" not in stale
     assert "legacy-box" not in stale, "an older runner may be silent for three minutes"
+    assert "vault-7" not in stale, "it is pinged once a minute"
+    assert "Silent for longer" not in dashboard.page("/node/vault-7").text
+    assert "Silent for longer" in dashboard.page("/node/edge-oslo-3").text
 
 
 def test_when_nothing_has_been_heard_the_page_doubts_the_control_plane(dashboard: Any) -> None:

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
 
+from qb.contract.states import NodeDispatch, NodeMode
 from qb.dashboard.pages.lines import LIVE
 from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked
 from qb.domain.leases import offline_seconds
@@ -16,7 +17,7 @@ TAGS_OFFERED = 40
 STATES = ("idle", "busy", "offline", "error", "draining", "disabled")
 
 _NODES = """
-SELECT id, name, mode, state, status, last_seen_at, slots, wire, generation, runner_version, tags, poll_interval,
+SELECT id, name, mode, dispatch, state, status, last_seen_at, slots, wire, generation, runner_version, tags, poll_interval,
     os_type, arch
 FROM nodes
 WHERE name > :after AND (:name = '' OR name LIKE '%' || :name || '%')
@@ -66,7 +67,8 @@ async def success_rates(read: Read, node_ids: list[str]) -> dict[str, tuple[int,
 
 def stale(node: Row, now: datetime) -> bool:
     """Whether the node has been silent for longer than its kind may be."""
-    patience = offline_seconds(wire=node["wire"], interval=node["poll_interval"])
+    pinged = (node["mode"], node["dispatch"]) == (NodeMode.PUSH, NodeDispatch.ANSIBLE)
+    patience = offline_seconds(wire=node["wire"], interval=node["poll_interval"], pinged=pinged)
     seen = node["last_seen_at"]
     return node["status"] == "offline" or seen is None or (now - parse(seen)).total_seconds() > patience
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCES = ("qb", "runner", "mcp_status", "datasette")
-FILES = ("pyproject.toml", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "README.md", "LICENSE", "playbooks/dispatch.yml")
 NEWEST_GLIBC = 36
 OLDEST_GLIBC = 5
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
