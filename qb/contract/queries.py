@@ -31,7 +31,6 @@ MOST = 1000
 LARGEST_PAGE = 5000
 LAST_CURSOR = (1 << 62) - 1
 MAX_DAYS = 36_500
-SHORTEST_PREFIX = 4
 
 
 def _listed(value: Any) -> Any:

@@ -54,7 +54,6 @@ class Route:
     nullable: bool = False
     etag: bool = False
     also: frozenset[int] = frozenset()
-    served: bool = True
     scope: Scope | None = None
 
 

@@ -1,7 +1,6 @@
 """The route table: every method and path of the API, who may call it, and what goes in and out.
 
 The app serves a route only with a row here, and the row names its callers: what is undeclared is denied.
-`served=False` marks a route that the contract has and the app does not answer yet.
 """
 
 from qb.contract.audit import AuditEntry

@@ -1,6 +1,6 @@
 """The life of a task as one literal table: from which status, on which event, under which guard, to what.
 
-`decide` reads the table; the store repeats its source statuses in SQL; docs/lifecycle.mmd is drawn from it.
+`decide` reads the table; the store repeats its source statuses in SQL; docs/architecture.md is drawn from it.
 """
 
 from collections.abc import Collection

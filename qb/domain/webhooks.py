@@ -4,7 +4,7 @@ import hashlib
 import hmac
 
 PAUSES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 3600.0 * 3, 3600.0 * 6)
-"""Seconds before each further try; after the last the delivery is given up, about twelve hours on."""
+"""Seconds before each further try; after the last the delivery is given up, about eleven hours on."""
 
 
 def signature(secret: str, body: bytes, moment: int) -> str:

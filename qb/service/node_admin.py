@@ -50,7 +50,7 @@ class NodeAdmin:
     async def change(self, actor: Actor, node_id: str, body: NodeChange, *, if_match: str | None) -> dict[str, Any]:
         """Change what `body` gives; returns Node.
 
-        Raises NotFound when the node has changed since `if_match`, Conflict for a name in use.
+        Raises NotFound, PreconditionFailed when the node has changed since `if_match`, Conflict for a name in use.
         """
         now = self._core.clock()
         # The generation is no part of the ETag: what the node sends may change it at any time.

@@ -67,7 +67,6 @@ class Model:
     port: int = 0
     scripts: dict[str, list[Turn]] = field(default_factory=dict)
     heard: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    offered: set[str] = field(default_factory=set)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def play(self, word: str, *turns: Turn) -> str:
@@ -86,7 +85,6 @@ class Model:
         word = next((word for word in self.scripts if word in asked), None)
         if word is None or not body.get("tools"):
             return says("A title")
-        self.offered |= {each["function"]["name"] for each in body["tools"]}
         self.heard[word] = messages
         done = sum(each["role"] == "assistant" for each in messages)
         script = self.scripts[word]

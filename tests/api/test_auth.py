@@ -17,8 +17,7 @@ from qb.service.audit import Audit
 from qb.service.gate import REPLACED_KEY_MAY, Gate
 from tests.api.conftest import Running
 
-SERVED = [route for route in ROUTES if route.served]
-CLOSED = [route for route in SERVED if Caller.ANYONE not in route.callers]
+CLOSED = [route for route in ROUTES if Caller.ANYONE not in route.callers]
 NODE = str(uuid4())
 KINDS = [Caller.ADMIN, Caller.NODE, Caller.AGENT, Caller.REGISTRATION]
 
@@ -42,7 +41,7 @@ def credential(running: Running, kind: Caller) -> dict[str, str]:
 
 async def test_every_route_that_the_contract_says_is_served_is_served(running: Running) -> None:
     responders, _ = await open_routes(running.core)
-    assert set(responders) == {route.name for route in SERVED}
+    assert set(responders) == {route.name for route in ROUTES}
 
 
 async def test_a_route_without_a_row_cannot_be_added(running: Running) -> None:
@@ -84,17 +83,9 @@ async def test_a_replaced_node_key_may_only_report(running: Running) -> None:
 
 
 async def test_open_routes_ask_for_nothing(running: Running) -> None:
-    for route in SERVED:
+    for route in ROUTES:
         if Caller.ANYONE in route.callers and route.name != "dashboard":
             assert (await call(running, route, {})).status_code == 200, route.name
-
-
-async def test_an_unserved_route_is_not_there(running: Running) -> None:
-    known = {route.path for route in SERVED}
-    for route in ROUTES:
-        if not route.served:
-            expected = {405} if route.path in known else {404, 405}
-            assert (await call(running, route, running.admin)).status_code in expected, route.name
 
 
 async def test_refusals_change_nothing(running: Running) -> None:

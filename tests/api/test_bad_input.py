@@ -11,7 +11,7 @@ from qb.store.database import connect
 from tests.api.conftest import Running
 from tests.api.test_media import BAD
 
-SERVED = [route for route in ROUTES if route.served and route.request is not None]
+WITH_BODY = [route for route in ROUTES if route.request is not None]
 UNKNOWN = "9d1f0a5e-0000-4000-8000-000000000000"
 TASK_BODIES: dict[str, Any] = {
     "empty prompt": {"prompt": ""},
@@ -53,7 +53,7 @@ async def node(running: Running) -> dict[str, str]:
 
 async def test_no_route_takes_json_that_is_not_strict(running: Running, node: dict[str, str]) -> None:
     before = contents(running)
-    for route in SERVED:
+    for route in WITH_BODY:
         headers = running.admin if Caller.ADMIN in route.callers else node
         path = route.path.format_map(defaultdict(lambda: UNKNOWN))
         for name, (body, _) in BAD.items():

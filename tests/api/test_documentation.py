@@ -11,8 +11,6 @@ from qb.contract.queries import TaskFilters
 from qb.contract.routes import BY_NAME, ROUTES, Caller
 from tests.api.conftest import Running
 
-SERVED = [route for route in ROUTES if route.served]
-
 
 @pytest.fixture
 async def document(running: Running) -> dict[str, Any]:
@@ -43,11 +41,11 @@ async def test_every_served_route_is_described_and_no_other(document: dict[str, 
         for path, methods in document["paths"].items()
         for method, each in methods.items()
     }
-    assert described == {(route.method, route.path, route.name) for route in SERVED}
+    assert described == {(route.method, route.path, route.name) for route in ROUTES}
 
 
 async def test_each_route_says_who_may_call_it(document: dict[str, Any]) -> None:
-    for route in SERVED:
+    for route in ROUTES:
         found = operation(document, route.name)
         assert len(found["security"]) == len(route.callers - {Caller.ANYONE}), route.name
         assert set(found["responses"]) >= {str(route.status), "500"}, route.name
@@ -94,7 +92,7 @@ async def test_the_page_shows_every_route_and_model_and_loads_nothing(
     answer = await running.http.get("/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    for route in SERVED:
+    for route in ROUTES:
         assert f"id='{route.name}'" in answer.text
     for model in document["components"]["schemas"]:
         assert f"id='{model}'" in answer.text

@@ -13,7 +13,6 @@ from tests.api.world import ABSENT, FOREIGN, OWN, World, about
 
 ROLES = ("admin", "scoped", "bare", "node", "replaced", "agent", "joining")
 NOBODIES = ("none", "wrong", "revoked", "expired")
-SERVED = [route for route in ROUTES if route.served]
 TABLE = """
                  admin       scoped      bare        node        replaced    agent       joining
 register         403         403         403         403         401         403         200
@@ -101,13 +100,13 @@ async def cell(world: World, name: str, role: str, *, whole: bool) -> str:
 
 
 def test_every_served_route_has_a_row_and_every_row_a_route() -> None:
-    assert set(MATRIX) == {route.name for route in SERVED}
+    assert set(MATRIX) == {route.name for route in ROUTES}
 
 
 async def test_each_caller_may_do_what_the_table_says_and_nothing_else(world: World) -> None:
     found = {
         route.name: {role: await cell(world, route.name, role, whole=about(route)) for role in ROLES}
-        for route in SERVED
+        for route in ROUTES
     }
     wrong = {
         (name, role): (status, MATRIX[name][role])
@@ -119,7 +118,7 @@ async def test_each_caller_may_do_what_the_table_says_and_nothing_else(world: Wo
 
 
 async def test_nobody_gets_past_a_closed_door_whatever_is_behind_it(world: World) -> None:
-    for route in SERVED:
+    for route in ROUTES:
         for role in NOBODIES:
             if Caller.ANYONE in route.callers:
                 assert await cell(world, route.name, role, whole=False) == MATRIX[route.name]["admin"], route.name

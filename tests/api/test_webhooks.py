@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from qb.contract.webhooks import Delivery
 from tests.fixtures_server import Server, new_server
 
 PATIENCE = 20
@@ -142,6 +143,9 @@ def test_each_status_is_told_in_its_turn_and_a_repeated_one_is_no_news(server: S
     told = receiver.wait_for(4)
     assert sorted(each["type"] for each in told) == sorted(names)
     assert len({each["event_id"] for each in told}) == 4
+    for each in told:
+        # the contract's words, and none beside them
+        assert Delivery.model_validate(each).model_dump(mode="json") == each
 
 
 def test_what_fails_is_tried_again_and_survives_a_restart(server: Server, receiver: Receiver) -> None:

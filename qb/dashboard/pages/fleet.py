@@ -17,8 +17,8 @@ TAGS_OFFERED = 40
 STATES = ("idle", "busy", "offline", "error", "draining", "disabled")
 
 _NODES = """
-SELECT id, name, mode, dispatch, state, status, last_seen_at, slots, wire, generation, runner_version, tags, poll_interval,
-    os_type, arch
+SELECT id, name, mode, dispatch, state, status, last_seen_at, slots, wire, generation, runner_version, tags,
+    poll_interval, os_type, arch
 FROM nodes
 WHERE name > :after AND (:name = '' OR name LIKE '%' || :name || '%')
     AND (:state = '' OR status = :state OR state = :state)

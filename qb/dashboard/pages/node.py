@@ -17,8 +17,8 @@ LANES = 16
 SILENCES_SHOWN = 20
 
 _NODE = """
-SELECT id, name, hostname, os_type, arch, mode, dispatch, state, status, capabilities, tags, wire, generation, runner_version,
-    slots, limits, load, disk_free, created_at, registered_at, last_seen_at, poll_interval, api_endpoint
+SELECT id, name, hostname, os_type, arch, mode, dispatch, state, status, capabilities, tags, wire, generation,
+    runner_version, slots, limits, load, disk_free, created_at, registered_at, last_seen_at, poll_interval, api_endpoint
 FROM nodes WHERE id = :node OR name = :node
 """
 # By the index of a node's tasks: attempts that went on elsewhere are found with the task.

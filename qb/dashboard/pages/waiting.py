@@ -14,7 +14,8 @@ TARGETS = 20
 """A list of tasks is explained for so many different targets; each task has its page."""
 
 _NODES = """
-SELECT id, name, mode, dispatch, status, state, wire, slots, capabilities, tags, limits, last_seen_at, created_at, poll_interval
+SELECT id, name, mode, dispatch, status, state, wire, slots, capabilities, tags, limits, last_seen_at, created_at,
+    poll_interval
 FROM nodes ORDER BY name
 """
 _HELD = "SELECT assigned_node_id AS node_id, id FROM tasks WHERE lease_expires_at IS NOT NULL ORDER BY +seq"
