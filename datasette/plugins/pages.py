@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from datasette import NotFound, Response, hookimpl
 
@@ -20,6 +21,7 @@ View = Callable[..., Awaitable[Response]]
 DATABASE = "qb"
 _POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 _ID = r"(?P<id>[0-9A-Za-z-]{1,64})"
+_NAME = r"(?P<id>[^/]{1,255})"
 
 
 @hookimpl
@@ -29,7 +31,7 @@ def register_routes() -> list[tuple[str, View]]:
         (r"^/$", fleet_page),
         (r"^/tasks$", tasks_page),
         (rf"^/task/{_ID}$", task_page),
-        (rf"^/node/{_ID}$", node_page),
+        (rf"^/node/{_NAME}$", node_page),
         (r"^/audit$", audit_page),
         (r"^/trends/(?P<chart>[a-z_]{1,40})\.json$", chart_rows),
     ]
@@ -54,7 +56,7 @@ async def task_page(datasette: Any, request: Any) -> Response:
 
 async def node_page(datasette: Any, request: Any) -> Response:
     """Everything that is known of one node. Raises NotFound for an id that is not there."""
-    node_id = request.url_vars["id"]
+    node_id = unquote(request.url_vars["id"])
     missing = f"There is no node {node_id}: it may have been removed"
     return await _page(
         datasette, request, "node.html", lambda read, now: node(read, node_id, _arguments(request), now), missing

@@ -290,6 +290,12 @@ def m018_sums_by_the_hour(db: Database) -> None:
     db.execute("CREATE INDEX tasks_failed ON tasks (completed_at, reason, assigned_node_id) WHERE reason IS NOT NULL")
 
 
+@schema()
+def m019_attempts_of_a_node(db: Database) -> None:
+    """What a node ran, in the order of its claims, though the task went on elsewhere: for its page."""
+    db.execute("CREATE INDEX attempts_by_node ON attempts (node_id)")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

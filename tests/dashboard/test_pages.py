@@ -3,6 +3,7 @@
 import re
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -82,6 +83,17 @@ def test_a_nodes_page_draws_what_ran_on_it_and_when_it_was_silent(dashboard: Any
     oslo = next(node["id"] for node in nodes if node["name"] == "edge-oslo-3")
     assert 'class="gap"' in dashboard.page(f"/node/{oslo}").text
     assert dashboard.page("/node/00000000-0000-4000-8000-000000000000").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["vault-7", "odd\u202enode", "web1.example_net"])
+def test_a_node_is_found_by_its_name(dashboard: Any, name: str) -> None:
+    db = connect(dashboard.data_dir / "qb.db")
+    try:
+        db.execute("UPDATE nodes SET name = 'web1.example_net' WHERE name = 'edge-lyon-2'")
+        assert dashboard.page(f"/node/{quote(name)}").status_code == 200
+    finally:
+        db.execute("UPDATE nodes SET name = 'edge-lyon-2' WHERE name = 'web1.example_net'")
+        db.close()
 
 
 def test_a_node_that_speaks_again_leaves_a_record_of_its_silence(dashboard: Any) -> None:

@@ -5,31 +5,34 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
 
-from qb.contract.states import NodeDispatch, NodeMode
+from qb.contract.states import NodeDispatch, NodeMode, TaskStatus
 from qb.dashboard.pages.lines import LIVE
-from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked
+from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked, literal
 from qb.domain.leases import offline_seconds
+from qb.domain.lifecycle import Event
 from qb.domain.times import parse
 
 SHOWN = 200
 LIVE_SHOWN = 1000
 TAGS_OFFERED = 40
+FAILED = (TaskStatus.ERROR, Event.FAILED, Event.LEASE_EXPIRED, Event.RUNNER_RESTARTED)
+"""Outcomes of attempts that failed: the last three of one whose task was tried again."""
 STATES = ("idle", "busy", "offline", "error", "draining", "disabled")
 
 _NODES = """
 SELECT id, name, mode, dispatch, state, status, last_seen_at, slots, wire, generation, runner_version, tags,
     poll_interval, os_type, arch
 FROM nodes
-WHERE name > :after AND (:name = '' OR name LIKE '%' || :name || '%')
+WHERE name > :after AND (:name = '' OR name LIKE '%' || :like || '%' ESCAPE '\\')
     AND (:state = '' OR status = :state OR state = :state)
     AND (:tag = '' OR EXISTS (SELECT 1 FROM json_each(tags) WHERE key || '=' || value = :tag))
 ORDER BY name LIMIT :limit
 """
-# How the tasks ended that a node held last: by the index of a node's tasks, so that a long history costs nothing.
+# How a node's last attempts ended: by the index of a node's attempts, so that a long history costs nothing.
 _LATELY = """
 SELECT n.value AS node_id,
-    (SELECT json_group_array(status) FROM (
-        SELECT status FROM tasks WHERE assigned_node_id = n.value ORDER BY seq DESC LIMIT 40)) AS ended
+    (SELECT json_group_array(outcome) FROM (
+        SELECT outcome FROM attempts WHERE node_id = n.value ORDER BY rowid DESC LIMIT 40)) AS ended
 FROM json_each(:nodes) n
 """
 _TAGS = """
@@ -42,7 +45,7 @@ async def fleet(read: Read, arguments: Arguments, now: datetime) -> dict[str, An
     """Values of the page: nodes by name, with the tasks that they hold."""
     filters = asked(arguments, "name", "state", "tag")
     after = asked(arguments, "after")["after"]
-    nodes = await read(_NODES, **filters, after=after, limit=SHOWN + 1)
+    nodes = await read(_NODES, **filters, like=literal(filters["name"]), after=after, limit=SHOWN + 1)
     shown = nodes[:SHOWN]
     live = await read(LIVE, limit=LIVE_SHOWN)
     rates = await success_rates(read, [node["id"] for node in shown])
@@ -57,11 +60,11 @@ async def fleet(read: Read, arguments: Arguments, now: datetime) -> dict[str, An
 
 
 async def success_rates(read: Read, node_ids: list[str]) -> dict[str, tuple[int, int]]:
-    """For each node: how many of the tasks that it ended lately succeeded, of how many; cancelled ones don't count."""
+    """For each node: how many of its last attempts succeeded, of how many; cancelled and returned ones don't count."""
     rates = {}
     for row in await read(_LATELY, nodes=json.dumps(node_ids)):
         ended = Counter(json.loads(row["ended"]))
-        rates[row["node_id"]] = (ended["success"], ended["success"] + ended["error"])
+        rates[row["node_id"]] = (ended["success"], ended["success"] + sum(ended[outcome] for outcome in FAILED))
     return rates
 
 

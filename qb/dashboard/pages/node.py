@@ -21,15 +21,20 @@ SELECT id, name, hostname, os_type, arch, mode, dispatch, state, status, capabil
     runner_version, slots, limits, load, disk_free, created_at, registered_at, last_seen_at, poll_interval, api_endpoint
 FROM nodes WHERE id = :node OR name = :node
 """
-# By the index of a node's tasks: attempts that went on elsewhere are found with the task.
+# By the index of a node's attempts, which lie in the order of their claims; and what it holds, however old it is.
 _ATTEMPTS = """
 SELECT a.task_id, a.attempt, a.claimed_at, a.started_at, a.ended_at, a.outcome, a.reason,
     coalesce(t.title, substr(s.prompt, 1, 120)) AS what, t.status
-FROM (SELECT id, title, status FROM tasks WHERE assigned_node_id = :node ORDER BY seq DESC LIMIT :limit) t
-JOIN attempts a ON a.task_id = t.id AND a.node_id = :node JOIN task_specs s ON s.task_id = t.id
-WHERE a.ended_at IS NULL OR a.ended_at >= :since
+FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN task_specs s ON s.task_id = t.id
+WHERE a.rowid IN (
+    SELECT * FROM (SELECT rowid FROM attempts WHERE node_id = :node ORDER BY rowid DESC LIMIT :limit)
+    UNION
+    SELECT h.rowid FROM tasks l JOIN attempts h ON h.task_id = l.id AND h.attempt = l.attempt
+    WHERE l.assigned_node_id = :node AND l.lease_expires_at IS NOT NULL)
+AND (a.ended_at IS NULL OR a.ended_at >= :since) ORDER BY a.rowid DESC
 """
-_TASKS = TASK_LINE + "WHERE t.assigned_node_id = :node ORDER BY t.seq DESC LIMIT :limit"
+_NEWEST = "SELECT task_id FROM attempts WHERE node_id = :node ORDER BY rowid DESC LIMIT :limit"
+_TASKS = f"{TASK_LINE} WHERE t.id IN ({_NEWEST}) ORDER BY t.seq DESC"
 _SILENCES = """
 SELECT silent_from, heard_at FROM node_silences WHERE node_id = :node AND heard_at >= :since
 ORDER BY heard_at DESC LIMIT :limit
@@ -47,6 +52,7 @@ async def node(read: Read, name: str, arguments: Arguments, now: datetime) -> di
     since = before(now, hours * 3600)
     scale = Scale(now - timedelta(hours=hours), now)
     attempts = await read(_ATTEMPTS, node=row["id"], since=since, limit=DRAWN)
+    drawn = lanes(attempts, scale)
     silences = await read(_SILENCES, node=row["id"], since=since, limit=DRAWN)
     silent = stale(row, now)
     if silent and row["last_seen_at"]:
@@ -56,8 +62,11 @@ async def node(read: Read, name: str, arguments: Arguments, now: datetime) -> di
         "node": {**row, "stale": silent, "rate": rate.get(row["id"], (0, 0))},
         "hours": hours,
         "spans": SPANS,
-        "lanes": lanes(attempts, scale)[:LANES],
+        "lanes": drawn[:LANES],
+        "lanes_cut": max(0, len(drawn) - LANES),
         "drawn": len(attempts),
+        # all that were read lie in the picture: there may be older ones
+        "drawn_from": attempts[DRAWN - 1]["claimed_at"] if len(attempts) >= DRAWN else None,
         "gaps": [{**gap, **scale.bar(gap["silent_from"], gap["heard_at"] or now)} for gap in silences],
         "silences": silences[:SILENCES_SHOWN],
         "ticks": ticks(scale, 6),

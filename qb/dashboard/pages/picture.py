@@ -30,14 +30,13 @@ class Scale:
         return {"x": min(left, 100 - width), "width": round(width, 3)}
 
 
-def phases(events: Rows, created_at: str, completed_at: str | None, now: datetime) -> tuple[Scale, Rows, Rows]:
-    """A task's life: a bar for each stretch in one status, and a mark for each event."""
+def phases(
+    changes: Rows, events: Rows, created_at: str, completed_at: str | None, now: datetime
+) -> tuple[Scale, Rows, Rows]:
+    """A task's life: a bar for each stretch in one status, which `changes` begin, and a mark for each event."""
     end = parse(completed_at) if completed_at else now
     scale = Scale(parse(created_at), end)
-    turns = [(created_at, "pending")]
-    for event in events:
-        if event["applied"] and event["status"] and event["status"] != turns[-1][1]:
-            turns.append((event["at"], event["status"]))
+    turns = [(created_at, "pending"), *((change["at"], change["status"]) for change in changes)]
     bars = []
     for number, (begin, status) in enumerate(turns):
         until = turns[number + 1][0] if number + 1 < len(turns) else scale.end

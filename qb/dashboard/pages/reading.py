@@ -1,5 +1,6 @@
 """How pages read: a callable that runs one statement, and the parts of an address that narrow what is shown."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -31,6 +32,11 @@ def number(arguments: Arguments, name: str, otherwise: int) -> int:
     """A whole number of the address, or `otherwise` where there is none or it is no number."""
     text = arguments.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else otherwise
+
+
+def literal(text: str) -> str:
+    r"""`text` as a part of a LIKE pattern with ``ESCAPE '\'``: what the reader typed means itself."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def before(now: datetime, seconds: float) -> str:

@@ -36,6 +36,13 @@ SELECT * FROM (
     WHERE e.task_id = :task ORDER BY e.id DESC LIMIT :limit
 ) ORDER BY id
 """
+# Where the status changed, of all events: a long task reports its progress more often than the page shows.
+_TURNS = """
+SELECT at, status FROM (
+    SELECT id, at, status, lag(status, 1, 'pending') OVER (ORDER BY id) AS before FROM task_events
+    WHERE task_id = :task AND applied AND status IS NOT NULL
+) WHERE status <> before ORDER BY id LIMIT :limit
+"""
 _EVENT_COUNT = "SELECT count(*) AS events FROM task_events WHERE task_id = :task"
 _LOG = "SELECT id, last_seq, dropped FROM output_logs WHERE task_id = :task AND attempt = :attempt"
 _OUTPUT = "SELECT text FROM output_lines WHERE id > :first AND id < :past ORDER BY id DESC LIMIT :limit"
@@ -99,7 +106,8 @@ async def task(read: Read, task_id: str, now: datetime) -> dict[str, Any] | None
         return None
     row = found[0]
     events = await read(_EVENTS, task=task_id, limit=EVENTS_SHOWN)
-    scale, bars, marks = phases(events, row["created_at"], row["completed_at"], now)
+    turns = await read(_TURNS, task=task_id, limit=EVENTS_SHOWN)
+    scale, bars, marks = phases(turns, events, row["created_at"], row["completed_at"], now)
     return {
         "task": row,
         "why": (await explain(read, [row], now)).get(task_id, []) if _waits(row) else [],
