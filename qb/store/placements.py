@@ -18,6 +18,10 @@ _WAITING = """
 SELECT p.target FROM placements p
 WHERE EXISTS (SELECT 1 FROM tasks t WHERE t.placement_id = p.id AND t.claimable = 1)
 """
+_EMPTY = """
+SELECT p.id FROM placements p
+WHERE NOT EXISTS (SELECT 1 FROM tasks t INDEXED BY tasks_by_placement WHERE t.placement_id = p.id) LIMIT ?
+"""
 
 
 def ensure(db: sqlite3.Connection, target: Target) -> int:
@@ -61,3 +65,11 @@ def _candidates(db: sqlite3.Connection, target: Target) -> list[str]:
     else:
         rows = list(nodes.every(db))
     return [row["id"] for row in rows if row is not None and matches(target, nodes.traits(row))]
+
+
+def forget(db: sqlite3.Connection, *, limit: int) -> int:
+    """Let go of lines that no task is in, nor was; returns how many. A task for such a target makes its line anew."""
+    empty = [row[0] for row in db.execute(_EMPTY, (limit,))]
+    db.executemany("DELETE FROM placement_nodes WHERE placement_id = ?", ((line,) for line in empty))
+    db.executemany("DELETE FROM placements WHERE id = ?", ((line,) for line in empty))
+    return len(empty)
