@@ -73,16 +73,22 @@ async def test_a_node_shows_what_it_lost(made: Fleet) -> None:
     made.end(moved, TaskStatus.SUCCESS, ago=400)
     shown = await node.node(made.read, "weak", {}, NOW)
     assert shown
-    assert [bar["outcome"] for lane in shown["lanes"] for bar in lane] == ["lease_expired"]
+    assert [(bar["outcome"], bar["kind"]) for lane in shown["lanes"] for bar in lane] == [("lease_expired", "error")]
     assert [(each["id"], each["assigned_node_id"]) for each in shown["tasks"]] == [(moved, strong)]
     assert await fleet.success_rates(made.read, [weak, strong]) == {weak: (0, 1), strong: (1, 1)}
 
 
-@pytest.mark.parametrize("outcome", ["cancelled", "released", "push_refused"])
-async def test_what_a_node_gave_back_says_nothing_of_its_success(made: Fleet, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "drawn"), [("cancelled", "cancelled"), ("released", "returned"), ("push_refused", "returned")]
+)
+async def test_what_a_node_gave_back_says_nothing_of_its_success(made: Fleet, outcome: str, drawn: str) -> None:
     box = made.node("box", seen=1)
     made.lost(made.task("Work", age=1000), box, ago=900, outcome=outcome)
     assert await fleet.success_rates(made.read, [box]) == {box: (0, 0)}
+    shown = await node.node(made.read, "box", {}, NOW)
+    assert shown
+    assert [bar["kind"] for lane in shown["lanes"] for bar in lane] == [drawn]
+    assert shown["returned"] is (drawn == "returned")
 
 
 async def test_a_picture_says_from_when_on_it_is_whole(made: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

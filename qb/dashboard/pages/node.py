@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from qb.dashboard.pages.fleet import stale, success_rates
+from qb.contract.states import TaskStatus
+from qb.dashboard.pages.fleet import FAILED, stale, success_rates
 from qb.dashboard.pages.lines import TASK_LINE
 from qb.dashboard.pages.picture import Scale, lanes, ticks
 from qb.dashboard.pages.reading import Arguments, Read, before, number
@@ -52,7 +53,7 @@ async def node(read: Read, name: str, arguments: Arguments, now: datetime) -> di
     since = before(now, hours * 3600)
     scale = Scale(now - timedelta(hours=hours), now)
     attempts = await read(_ATTEMPTS, node=row["id"], since=since, limit=DRAWN)
-    drawn = lanes(attempts, scale)
+    drawn = lanes([{**each, "kind": kind(each["outcome"])} for each in attempts], scale)
     silences = await read(_SILENCES, node=row["id"], since=since, limit=DRAWN)
     silent = stale(row, now)
     if silent and row["last_seen_at"]:
@@ -63,6 +64,7 @@ async def node(read: Read, name: str, arguments: Arguments, now: datetime) -> di
         "hours": hours,
         "spans": SPANS,
         "lanes": drawn[:LANES],
+        "returned": any(kind(each["outcome"]) == "returned" for each in attempts),
         "lanes_cut": max(0, len(drawn) - LANES),
         "drawn": len(attempts),
         # all that were read lie in the picture: there may be older ones
@@ -73,3 +75,12 @@ async def node(read: Read, name: str, arguments: Arguments, now: datetime) -> di
         "tasks": await read(_TASKS, node=row["id"], limit=SHOWN),
         "shown": SHOWN,
     }
+
+
+def kind(outcome: str | None) -> str:
+    """How an attempt is drawn: as its task's end, as running, as an error where it failed, or as given back."""
+    if outcome is None:
+        return "running"
+    if outcome in FAILED:
+        return TaskStatus.ERROR
+    return outcome if outcome in (TaskStatus.SUCCESS, TaskStatus.CANCELLED) else "returned"
