@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from functools import partial
 
 import structlog
 
@@ -10,11 +11,14 @@ from qb.push.courier import TICK, Courier
 from qb.push.transport import Transport
 from qb.service.core import Core
 from qb.service.dispatch import Dispatch
-from qb.service.registry import Registry
+from qb.service.registry import Member, Registry
 from qb.service.waiters import Waiters
 
 LOOK_SECONDS = 0.25
 """How often the registry is looked at for nodes that have come or gone."""
+
+RESTART_SECONDS = 30.0
+"""How long a node gets no other courier after one that died: what killed it may well kill the next."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +35,7 @@ class Dispatcher:
         self._dispatch = dispatch
         self._transport = transport
         self._couriers: dict[str, asyncio.Task[None]] = {}
+        self._not_before: dict[str, float] = {}
 
     async def run(self) -> None:
         """Until the server stops."""
@@ -47,13 +52,25 @@ class Dispatcher:
     def _match(self) -> None:
         """A courier for each push node, and none for any other."""
         wanted = {node_id for node_id, member in self._registry.members.items() if member.endpoint is not None}
-        for node_id in wanted - self._couriers.keys():
-            self._couriers[node_id] = asyncio.create_task(self._serve(node_id), name=f"courier {node_id}")
+        now = asyncio.get_running_loop().time()
+        self._not_before = {each: then for each, then in self._not_before.items() if each in wanted and then > now}
+        for node_id in wanted - self._couriers.keys() - self._not_before.keys():
+            task = asyncio.create_task(self._serve(self._registry.members[node_id]), name=f"courier {node_id}")
+            self._couriers[node_id] = task
+            task.add_done_callback(partial(self._ended, node_id))
         for node_id in self._couriers.keys() - wanted:
             self._couriers.pop(node_id).cancel()
 
-    async def _serve(self, node_id: str) -> None:
-        member = self._registry.members[node_id]
+    def _ended(self, node_id: str, task: "asyncio.Task[None]") -> None:
+        """Let go of a courier that is no more; after one that died the node gets another."""
+        if self._couriers.get(node_id) is task:
+            del self._couriers[node_id]
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._not_before[node_id] = asyncio.get_running_loop().time() + RESTART_SECONDS
+        log.critical("a courier died: the node gets another", node=node_id, seconds=RESTART_SECONDS, exc_info=error)
+
+    async def _serve(self, member: Member) -> None:
         courier = Courier(self._core, self._registry, self._dispatch, self._waiters, self._transport, member)
         try:
             while not self._core.stopping.is_set():
