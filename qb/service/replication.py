@@ -24,6 +24,9 @@ SYNC = "1s"
 RESTART_PAUSES = (1.0, 5.0, 30.0)
 """Seconds before a Litestream that ended by itself is started again; the last goes on."""
 
+STEADY = 300.0
+"""After so many seconds a Litestream counts as having run well: its end is a first failure again."""
+
 STOP_SECONDS = 10.0
 """What Litestream has to send the last changes when the server stops."""
 
@@ -66,16 +69,29 @@ class Replicator:
                 with suppress(ProcessLookupError):
                     self._child.kill()
                 await self._child.wait()
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("replication cannot send the rest: the replica may lack the last seconds", error=str(error))
 
     async def _supervise(self) -> None:
-        failures = 0
-        while self._child is not None:
-            code = await self._child.wait()
+        failures, loop = 0, asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            code = None if self._child is None else await self._child.wait()
+            failures = 0 if loop.time() - began >= STEADY else failures
             pause = RESTART_PAUSES[min(failures, len(RESTART_PAUSES) - 1)]
-            log.error("replication ended by itself: it is started again", exit_code=code, seconds=pause)
+            if self._child is not None:
+                log.error("replication ended by itself: it is started again", exit_code=code, seconds=pause)
             failures += 1
             await asyncio.sleep(pause)
-            self._child = await self._spawn()
+            began = loop.time()
+            self._child = await self._try_spawn(again_in=RESTART_PAUSES[min(failures, len(RESTART_PAUSES) - 1)])
+
+    async def _try_spawn(self, again_in: float) -> asyncio.subprocess.Process | None:
+        try:
+            return await self._spawn()
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("replication cannot be started: it is tried again", error=str(error), seconds=again_in)
+            return None
 
     async def _spawn(self, *options: str) -> asyncio.subprocess.Process:
         child = await asyncio.create_subprocess_exec(
