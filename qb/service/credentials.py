@@ -133,6 +133,10 @@ class Credentials:
         used, self._used = self._used, set()
         return used
 
+    def put_back(self, used: set[str]) -> None:
+        """These could not be written down: they are to be taken again."""
+        self._used |= used
+
     def _verify(self, credential: str) -> Verified:
         if len(credential) > MAX_CREDENTIAL or not credential.isascii():
             raise Unauthenticated(_UNKNOWN)

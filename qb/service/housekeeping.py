@@ -51,4 +51,8 @@ class Housekeeping:
             keys.used(db, used, now=now)
             registration_tokens.used(db, used, now=now)
 
-        await self._core.keys.run(work)
+        try:
+            await self._core.keys.run(work)
+        except BaseException:
+            self._core.credentials.put_back(used)
+            raise

@@ -66,9 +66,9 @@ class Member:
             self.offline, self.noted = False, None
 
     def written(self, now: datetime) -> None:
-        """Note that the database knows when the node spoke last."""
+        """Note that the database knows that the node spoke then."""
         self.noted = now
-        self.dirty = False
+        self.dirty = self.last_seen > now
 
     def to_write(self, now: datetime) -> bool:
         """Whether the database should learn that the node has spoken."""

@@ -56,11 +56,8 @@ class Scheduler:
         await fleet.give_full_terms(self._core, self._registry)
         now = self._core.clock()
         silent = fleet.silent(self._registry.members.values(), now)
-        for member in silent:
-            member.offline = True
         if silent:
-            await self._core.writer.run(lambda db: nodes.offline(db, [m.traits.node_id for m in silent]))
-            log.info("nodes fell silent", nodes=[member.traits.name for member in silent])
+            await self._note_silence(silent)
         members = self._registry.members.values()
         await self._note_presence([each for each in members if each.dirty and each.to_write(now)])
         for _ in range(PORTIONS):
@@ -70,14 +67,27 @@ class Scheduler:
             ripples.tell(self._core.hub, self._waiters)
         self._waiters.wake_all(await self._core.readers.run(placements.waiting))
 
+    async def _note_silence(self, silent: list[Member]) -> None:
+        """Write down which nodes have fallen silent. Who speaks meanwhile is written down as present after it."""
+        for member in silent:
+            member.offline = True
+        try:
+            await self._core.writer.run(lambda db: nodes.offline(db, [m.traits.node_id for m in silent]))
+        except BaseException:
+            for member in silent:
+                member.offline = False  # the next tick finds them again
+            raise
+        log.info("nodes fell silent", nodes=[member.traits.name for member in silent])
+
     async def _note_presence(self, spoke: list[Member]) -> None:
         """Write down when nodes spoke last, few at a time: a claim that comes meanwhile waits for one batch only."""
         for start in range(0, len(spoke), PRESENCE_BATCH):
             batch = spoke[start : start + PRESENCE_BATCH]
-            times = [(iso(member.last_seen), member.traits.node_id) for member in batch]
-            for member in batch:
-                member.written(member.last_seen)
+            spoken = [(member, member.last_seen) for member in batch]
+            times = [(iso(at), member.traits.node_id) for member, at in spoken]
             await self._core.writer.run(partial(nodes.seen, when=times))
+            for member, at in spoken:
+                member.written(at)
 
 
 def _anything(db: sqlite3.Connection, now: datetime) -> bool:
