@@ -34,7 +34,8 @@ from qb.contract.webhooks import Webhook, WebhookCreate, WebhookCreated
 
 
 class QbClient(SchedulingCalls):
-    """Calls the API at `url`. Thread-safe; every call has a deadline (`timeout`, seconds).
+    """Calls the API at `url`. Thread-safe. `timeout`, in seconds, bounds every wait for the server: for a connection,
+    and for the next bytes of an answer; a whole answer may take longer.
 
     `ca_file` is for an orchestrator with a private CA, `answer_limit` the most bytes that an answer may have;
     `around` gives what encloses a request, from its route's name. Raises ClientError and nothing else.

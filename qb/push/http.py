@@ -1,5 +1,6 @@
 """Push over HTTP: POST /run and its kin, to just the address that was checked, following no redirect."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,8 +28,8 @@ _REJECTED = frozenset({400, 413, 422})
 _M = TypeVar("_M", bound=BaseModel)
 
 
-class _TooLong(Exception):
-    """The node answers more than any runner does."""
+class _NoAnswer(Exception):
+    """The node answers more than any runner does, or takes longer over it."""
 
 
 class HttpTransport:
@@ -62,7 +63,7 @@ class HttpTransport:
             return Sent(Outcome.REFUSED, str(error))
         except _NOT_SENT as error:
             return Sent(Outcome.REFUSED, f"{node.endpoint} cannot be reached: {error or type(error).__name__}")
-        except (httpx2.RequestError, _TooLong) as error:
+        except (httpx2.RequestError, _NoAnswer) as error:
             return Sent(Outcome.UNKNOWN, f"{node.endpoint} gave no answer: {error or type(error).__name__}")
 
     async def status(self, node: PushNode) -> PushStatus | None:
@@ -79,19 +80,36 @@ class HttpTransport:
         try:
             async with self._call(node, "POST", "/cancel", body=body, seconds=ASK_SECONDS) as answer:
                 return answer.status_code == httpx2.codes.ACCEPTED
-        except (QuarterbackError, httpx2.RequestError):
+        except (QuarterbackError, httpx2.RequestError, _NoAnswer):
             return False
 
     async def _ask(self, node: PushNode, path: str, model: type[_M], *, with_key: bool) -> _M | None:
         try:
             async with self._call(node, "GET", path, with_key=with_key, seconds=ASK_SECONDS) as answer:
                 return model.model_validate_json(await _read(answer)) if answer.status_code == 200 else None
-        except (QuarterbackError, httpx2.RequestError, ValidationError, _TooLong):
+        except (QuarterbackError, httpx2.RequestError, ValidationError, _NoAnswer):
             return None
 
     @asynccontextmanager
     async def _call(
         self, node: PushNode, method: str, path: str, *, body: bytes = b"", with_key: bool = True, seconds: float
+    ) -> AsyncIterator[httpx2.Response]:
+        """One request, its answer and what is made of it, within `seconds`: httpx has a deadline for each read alone.
+
+        Raises _NoAnswer when the time is up.
+        """
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._request(node, method, path, body=body, with_key=with_key, seconds=seconds) as answer,
+            ):
+                yield answer
+        except TimeoutError as error:
+            raise _NoAnswer(f"no whole answer within {seconds:g} s") from error
+
+    @asynccontextmanager
+    async def _request(
+        self, node: PushNode, method: str, path: str, *, body: bytes, with_key: bool, seconds: float
     ) -> AsyncIterator[httpx2.Response]:
         """One request, at the first of the node's addresses that takes a connection."""
         headers = {"X-API-Key": node.key} if with_key else {}
@@ -143,7 +161,7 @@ async def _read(answer: httpx2.Response) -> bytes:
     async for chunk in answer.aiter_raw():
         found += chunk
         if len(found) > ANSWER_LIMIT:
-            raise _TooLong("its answer has no end")
+            raise _NoAnswer("its answer has no end")
     return bytes(found)
 
 

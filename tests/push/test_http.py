@@ -1,9 +1,11 @@
 """The HTTP transport towards push nodes, against real servers that behave well and badly."""
 
+import asyncio
 import json
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -154,3 +156,33 @@ async def test_a_node_with_a_private_ca_needs_its_ca_file(
     trusting = HttpTransport(NodePolicy(loopback=True), certificate[0])
     assert await trusting.healthy(fake.at("https"))
     await trusting.close()
+
+
+async def test_a_node_that_drips_its_answer_holds_a_call_no_longer_than_the_deadline(
+    transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qb.push.http.SEND_SECONDS", 0.3)
+    monkeypatch.setattr("qb.push.http.ASK_SECONDS", 0.3)
+
+    ended: asyncio.Queue[None] = asyncio.Queue()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        ended.put_nowait(None)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server, asyncio.timeout(10):
+        node = PushNode("id", "name", f"http://localhost:{server.sockets[0].getsockname()[1]}", "qbn_key", 2)
+        sent = await transport.send(node, ASSIGNMENT)
+        assert (sent.outcome, "no whole answer within 0.3 s" in sent.why) == (Outcome.UNKNOWN, True)
+        assert await transport.status(node) is None
+        assert not await transport.healthy(node)
+        for _ in range(3):
+            await ended.get()  # the node is let go of
