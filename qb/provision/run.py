@@ -33,8 +33,12 @@ class Request:
 
 
 def provision(request: Request, progress: Progress, heard: Callable[[], None]) -> ProvisionRunCreate:
-    """Run it; `heard` is called after each event that `progress` took. Raises NoRunner."""
+    """Run it; `heard` is called after each event that `progress` took. Raises NoRunner.
+
+    What ansible-runner itself fails of is the message of a run that failed.
+    """
     try:
+        from ansible_runner.exceptions import AnsibleRunnerException
         from ansible_runner.interface import run
     except ImportError as error:
         raise NoRunner("ansible-runner is not installed here") from error
@@ -46,24 +50,27 @@ def provision(request: Request, progress: Progress, heard: Callable[[], None]) -
         return False  # nothing is kept: results may hold what only the record's few fields may not
 
     with tempfile.TemporaryDirectory(prefix="qb-provision-") as folder:
-        ran: Any = run(  # type: ignore[no-untyped-call]  # it comes without types
-            private_data_dir=folder,
-            playbook=str(request.playbook.resolve()),
-            inventory=[str(each.resolve()) for each in request.inventories],
-            limit=request.limit,
-            cmdline="--check" if request.check else None,
-            envvars=_environment(request.playbook.resolve().parent.parent) | dict(request.settings),
-            suppress_env_files=True,  # the environment holds a key
-            event_handler=handle,
-            quiet=True,
-        )
-        outcome = _outcome(ran.status)
+        try:
+            ran: Any = run(  # type: ignore[no-untyped-call]  # it comes without types
+                private_data_dir=folder,
+                playbook=str(request.playbook.resolve()),
+                inventory=[str(each.resolve()) for each in request.inventories],
+                limit=request.limit,
+                cmdline="--check" if request.check else None,
+                envvars=_environment(request.playbook.resolve().parent.parent) | dict(request.settings),
+                suppress_env_files=True,  # the environment holds a key
+                event_handler=handle,
+                quiet=True,
+            )
+            outcome, message = _outcome(ran.status), _message(_outcome(ran.status), progress)
+        except AnsibleRunnerException as error:
+            outcome, message = ProvisionOutcome.FAILED, f"Ansible cannot be run: {error}"
     return ProvisionRunCreate(
         playbook=request.playbook.name,
         limit=request.limit,
         check=request.check,
         outcome=outcome,
-        message=_message(outcome, progress),
+        message=message,
         started_at=began,
         ended_at=datetime.now(UTC),
         hosts=sorted(progress.hosts.values(), key=lambda host: host.host),

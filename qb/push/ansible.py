@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from qb.contract.nodes import Held
 from qb.contract.push import Activity, PushStatus
 from qb.push.ansible_play import LAYOUT, Heard, Order, play, purge
@@ -27,6 +29,7 @@ LOOKS = PLAYS - 1
 
 NO_ANSIBLE = "ansible-runner is not installed with the control plane: pip install 'all-time-quarterback[ops]'"
 GONE = "the task is not this node's any more"
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -113,7 +116,12 @@ class AnsibleTransport:
     def _gather_soon(self, queue: _Queue) -> None:
         task = asyncio.create_task(self._gather(queue))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a play broke off", exc_info=error)
 
     async def _gather(self, queue: _Queue) -> None:
         """Take who waits, a node once in each play, until nobody does."""
@@ -129,11 +137,14 @@ class AnsibleTransport:
             return
         orders = [each.order for each in batch]
         loop = asyncio.get_running_loop()
-        found: list[Heard] = [Heard(failed="the server is stopping") for _ in orders]
+        found = [Heard(begun=True, failed="the play broke off: the server's log says why") for _ in orders]
         try:
             found = await loop.run_in_executor(
                 self._threads, play, self._folder, self._playbook, self._layout, orders, self._stopped.is_set
             )
+        except asyncio.CancelledError:
+            found = [Heard(failed="the server is stopping") for _ in orders]
+            raise
         except OSError as error:
             found = [Heard(failed=f"Ansible cannot be run: {error}") for _ in orders]
         finally:

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,11 @@ class Heard:
 def play(
     folder: Path, playbook: Path, layout: Mapping[str, Any], orders: Sequence[Order], stopped: Callable[[], bool]
 ) -> list[Heard]:
-    """Run the orders, each about another node, and say what came of each. Blocks; nothing is left on disk."""
+    """Run the orders, each about another node, and say what came of each. Blocks; nothing is left on disk.
+
+    Raises OSError where a play cannot even be written down.
+    """
+    from ansible_runner.exceptions import AnsibleRunnerException, ConfigurationError
     from ansible_runner.interface import run
 
     heard = {f"node{at}": Heard() for at in range(len(orders))}
@@ -60,19 +64,30 @@ def play(
     try:
         inventory = own / "hosts.json"
         inventory.write_text(json.dumps(_inventory(own, layout, orders)))
-        run(  # type: ignore[no-untyped-call]  # it comes without types
-            private_data_dir=str(own),
-            playbook=str(playbook),
-            inventory=str(inventory),
-            envvars=_environment(),
-            settings={"job_timeout": PLAY_SECONDS},
-            event_handler=lambda event: _take(heard, event),
-            cancel_callback=stopped,
-            quiet=True,
-        )
+        try:
+            run(  # type: ignore[no-untyped-call]  # it comes without types
+                private_data_dir=str(own),
+                playbook=str(playbook),
+                inventory=str(inventory),
+                envvars=_environment(),
+                settings={"job_timeout": PLAY_SECONDS},
+                event_handler=lambda event: _take(heard, event),
+                cancel_callback=stopped,
+                quiet=True,
+            )
+        except (AnsibleRunnerException, OSError) as error:
+            _broken(heard.values(), error, begun=not isinstance(error, ConfigurationError))
     finally:
         shutil.rmtree(own, ignore_errors=True)
     return list(heard.values())
+
+
+def _broken(heard: Iterable[Heard], error: Exception, *, begun: bool) -> None:
+    """Ansible itself has failed. Where it had `begun`, nobody knows whether it started what was not heard of."""
+    for each in heard:
+        if not each.done:
+            each.begun |= begun
+            each.failed = each.failed or f"Ansible cannot be run: {error}"
 
 
 def dispatch_playbook() -> Path:

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_runner.exceptions import AnsibleRunnerException
 
 from qb.cli.profile import Profile, write_profile
 from qb.contract.keys import KeyCreate
 from qb.contract.scopes import Role
+from qb.provision.progress import Progress
+from qb.provision.run import Request
+from qb.provision.run import provision as provision_here
 from tests.fixtures_server import QB, Server
 
 ROOT = Path(__file__).parents[2]
@@ -209,3 +213,15 @@ def test_a_push_node_is_provisioned_with_the_control_plane_that_the_fleet_names(
     ran = qb(server, checkout, *hint)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (checkout / "told").read_text() == "plane-1 push "
+
+
+def test_what_ansible_runner_itself_fails_of_is_the_message_of_a_failed_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise AnsibleRunnerException("events directory is missing")
+
+    monkeypatch.setattr("ansible_runner.interface.run", fail)
+    request = Request(project / "playbooks" / "site.yml", [project / "fleet.yml"])
+    ran = provision_here(request, Progress(), lambda: None)
+    assert (ran.outcome, ran.message) == ("failed", "Ansible cannot be run: events directory is missing")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from ansible_runner.exceptions import AnsibleRunnerException, ConfigurationError
 
 from qb.push.ansible import AnsibleTransport
 from qb.push.ansible_play import LAYOUT, Heard, Order, _inventory, dispatch_playbook
@@ -159,3 +161,38 @@ async def test_what_waited_too_long_for_its_turn_is_not_brought(transport: Ansib
     assert await plays.next() == ["run"], "one of them, in one play"
     assert [each.outcome for each in found if isinstance(each, Sent)] == [Outcome.REFUSED, Outcome.STARTED]
     assert str(found[2]) == "no disk"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ConfigurationError("there is no ansible-playbook"), Outcome.REFUSED),
+        (AnsibleRunnerException("events directory is missing"), Outcome.UNKNOWN),
+        (OSError("no room for the events"), Outcome.UNKNOWN),
+    ],
+)
+async def test_what_ansible_itself_fails_of_is_told(
+    transport: AnsibleTransport, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: Outcome
+) -> None:
+    def fail(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("ansible_runner.interface.run", fail)
+    sent = await transport.send(node(), ASSIGNMENT)
+    assert (sent.outcome, sent.why) == (outcome, f"ssh://127.0.0.1: Ansible cannot be run: {error}")
+    assert not await transport.healthy(node())
+
+
+async def test_a_bug_in_a_play_is_no_stopping_server_and_is_logged(
+    transport: AnsibleTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> list[Heard]:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("qb.push.ansible.play", fail)
+    with structlog.testing.capture_logs() as logged:
+        sent = await transport.send(node(), ASSIGNMENT)
+        await asyncio.sleep(0)
+    assert sent.outcome is Outcome.UNKNOWN
+    assert "broke off" in sent.why
+    assert [entry["log_level"] for entry in logged] == ["critical"]
