@@ -16,7 +16,6 @@ def migrate(data_dir: Path) -> list[str]:
     for part in ("qb.db", "keys.db"):
         if not (data_dir / part).is_file():
             raise NotFound(f"{data_dir} holds no {part}: name the data directory of a control plane")
-    lock = Lock(data_dir)
-    lock.check(wait=0)
-    open_keys(data_dir / "keys.db").close()
-    return migrations.migrate(data_dir / "qb.db")
+    with Lock(data_dir).held():
+        open_keys(data_dir / "keys.db").close()
+        return migrations.migrate(data_dir / "qb.db")

@@ -4,6 +4,8 @@ import asyncio
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qb.domain.errors import Conflict
@@ -37,6 +39,16 @@ class Lock:
                 raise self._held()
             time.sleep(_PAUSE)
         self.release()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock for as long as the block lasts. Raises Conflict at once when a server holds it."""
+        if not self.try_take():
+            raise self._held()
+        try:
+            yield
+        finally:
+            self.release()
 
     def try_take(self) -> bool:
         """Take the lock if it is free."""

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from qb.domain.errors import Conflict
+from qb.domain.times import utc_now
+from qb.service import maintenance
+from qb.service.setup import initialise
 from qb.store.lock import Lock
 
 HOLDER = """
@@ -52,3 +55,18 @@ def test_a_killed_server_holds_nothing(tmp_path: Path) -> None:
         holder.kill()
         holder.wait(10)
     Lock(tmp_path).check(wait=0)
+
+
+def test_a_migration_by_hand_holds_the_lock_until_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    initialise(tmp_path, now=utc_now())
+    taken = []
+
+    def migrate(path: Path) -> list[str]:
+        taken.append(Lock(tmp_path).try_take())
+        return []
+
+    monkeypatch.setattr("qb.store.migrations.migrate", migrate)
+    assert maintenance.migrate(tmp_path) == []
+    assert taken == [False], "no server can start beside it"
+    with Lock(tmp_path).held(), pytest.raises(Conflict, match="served by another server"):
+        maintenance.migrate(tmp_path)
