@@ -36,14 +36,27 @@ class Collection:
         self._core = core
         self._blobs = blobs
         self._one_at_a_time = asyncio.Lock()
+        self._asked = asyncio.Event()
 
     async def run(self) -> None:
         """Collect now and then until the server stops; what fails is logged and tried again."""
         while not self._core.stopping.is_set():
-            try:
-                await asyncio.wait_for(self._core.stopping.wait(), EVERY)
-            except TimeoutError:
+            await self._pause()
+            if not self._core.stopping.is_set():
                 await self._try()
+
+    def soon(self) -> None:
+        """Have `run` collect at once, or once more when it does already."""
+        self._asked.set()
+
+    async def _pause(self) -> None:
+        waits = [asyncio.ensure_future(each.wait()) for each in (self._core.stopping, self._asked)]
+        try:
+            await asyncio.wait(waits, timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        self._asked.clear()
 
     async def _try(self) -> None:
         try:

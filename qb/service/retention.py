@@ -85,16 +85,26 @@ class Retention:
 
     async def clean_up(self, actor: Actor, days: float) -> Cleaned:
         """Remove tasks that ended `days` ago or earlier, with all that belongs to them, as the operator asks."""
-        until = asyncio.get_running_loop().time() + REQUEST_SECONDS
-        async with self._one_at_a_time:
-            gone, more = await self._remove(self._before(days), until)
+        gone, more = await self._remove_until(self._before(days), asyncio.get_running_loop().time() + REQUEST_SECONDS)
         now = self._core.clock()
         detail = {"days": days, "tasks": gone}
         await self._core.writer.run(
             lambda db: audit.note(db, actor, Action.TASKS_REMOVED, None, now=now, detail=detail)
         )
-        await self._collection.collect()
+        self._collection.soon()  # there may be many files to look through
         return Cleaned(gone, more)
+
+    async def _remove_until(self, upto: str, until: float) -> tuple[int, bool]:
+        """How many tasks went, and whether there are more; none may have gone when a sweep took all the time."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._one_at_a_time.acquire()
+        except TimeoutError:
+            return 0, True
+        try:
+            return await self._remove(upto, until)
+        finally:
+            self._one_at_a_time.release()
 
     def _before(self, days: float) -> str:
         return iso(self._core.clock() - timedelta(days=days))

@@ -1,5 +1,6 @@
 """Retention: each kind goes at its own age, whole tasks go with all that is theirs, and nothing live is touched."""
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -170,3 +171,55 @@ def _naming(db: sqlite3.Connection, task_id: str) -> list[str]:
     assert {"attempts", "task_events", "output_logs", "task_specs"} <= set(tables)
     query = "SELECT count(*) FROM {} WHERE task_id = ?"
     return [table for table in tables if db.execute(query.format(table), (task_id,)).fetchone()[0]]
+
+
+async def test_a_task_with_many_points_and_sessions_goes_in_steps_of_a_bounded_size(plane: Plane, ended: Any) -> None:
+    task = await ended()
+
+    def fill(db: sqlite3.Connection) -> None:
+        points = [(task, seq) for seq in range(500)]
+        db.executemany("INSERT INTO task_metrics VALUES (?, 'loss', 1, ?, 0.5, '2026-01-01T00:00:00Z')", points)
+        names = [(task, f"s{at}", "2026-01-01T00:00:00Z") for at in range(300)]
+        columns = "task_id, id, received_at, attempt, prompt_tokens, completion_tokens, cost, message_count, stale"
+        db.executemany(f"INSERT INTO crush_sessions ({columns}) VALUES (?, ?, ?, 1, 1, 1, 0, 1, 0)", names)  # noqa: S608
+
+    await plane.core.writer.run(fill)
+    steps = []
+    while await plane.core.readers.run(lambda db: _naming(db, task)):
+        steps.append(await plane.core.writer.run(lambda db: _changed(db, task)))
+        assert len(steps) < 10
+    assert max(steps) <= 201, "and the task itself"
+    assert sum(steps) > 800
+
+
+async def test_a_clean_up_waits_for_a_sweep_no_longer_than_its_time_and_says_that_there_is_more(
+    plane: Plane, clock: HandClock, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qb.service.retention.REQUEST_SECONDS", 0.1)
+    await ended()
+    clock.turn(8 * DAY)
+    cleaning = retention(plane)
+    async with cleaning._one_at_a_time, asyncio.timeout(5):
+        cleaned = await cleaning.clean_up(Actor(ADMIN), 7)
+    assert (cleaned.tasks, cleaned.more) == (0, True)
+
+
+async def test_files_go_in_the_background_after_a_clean_up(plane: Plane) -> None:
+    cleaning = retention(plane)
+    useless = plane.core.settings.blobs / "00" / ("0" * 64)
+    useless.parent.mkdir(parents=True)
+    useless.write_text("x")
+    collecting = asyncio.create_task(cleaning._collection.run())
+    await cleaning.clean_up(Actor(ADMIN), 7)
+    async with asyncio.timeout(10):
+        while useless.exists():  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.01)
+    plane.core.stopping.set()
+    await collecting
+
+
+def _changed(db: sqlite3.Connection, task: str) -> int:
+    """How many rows one step deletes."""
+    before = db.total_changes
+    store.remove(db, [task], limit=200)
+    return db.total_changes - before
