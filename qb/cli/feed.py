@@ -74,6 +74,15 @@ class Feed(Generic[N]):
             yield entry
 
     def _read(self) -> None:
+        """Whatever happens, who reads the feed hears of its end."""
+        end: ClientError | None = ClientError("the stream broke off for a reason that is none of the orchestrator's")
+        try:
+            end = self._follow()
+        finally:
+            self._put(end)
+
+    def _follow(self) -> ClientError | None:
+        """What ended the stream; None for its own end."""
         after = 0
         lost_at: float | None = None
         while not self._closed.is_set():
@@ -82,19 +91,18 @@ class Feed(Generic[N]):
                     after, lost_at = entry.id, None
                     self._put(entry)
                     if self._closed.is_set():
-                        return
-                self._put(None)
-                return
+                        return None
+                return None
             except ClientError as error:
                 now = self._clock()
                 first = lost_at is None
                 lost_at = now if lost_at is None else lost_at
                 if not _passing(error) or now - lost_at >= self._outage:
-                    self._put(error)
-                    return
+                    return error
                 if first:
                     self._put(Lost(error))
                 self._closed.wait(_PAUSE)
+        return None
 
     def _put(self, entry: N | Lost | ClientError | None) -> None:
         while not self._closed.is_set():
