@@ -80,9 +80,7 @@ class Administration:
 
     def tagged_node(self, node_id: str) -> tuple[Node, str]:
         """A node, and the ETag by which `change_node` knows that it still is so."""
-        with self._wire.stream("show_node", {"node_id": node_id}) as response:
-            response.read()
-            return parsed(Node, response.json()), response.headers.get("ETag", "*")
+        return self._wire.tagged(Node, "show_node", {"node_id": node_id})
 
     def change_node(self, node_id: str, body: NodeChange, *, if_match: str = "*") -> Node:
         """Change the fields that are set in `body`; refused when the node has changed since `if_match`."""

@@ -35,8 +35,9 @@ class SchedulingCalls:
         return self._wire.model(Group, "cancel_group", {"group_id": group_id})
 
     def schedules(self) -> list[Schedule]:
-        """Every schedule, the next to run first."""
-        return sorted(self._wire.pages(Schedule, "list_schedules"), key=lambda schedule: schedule.next_run_at or "")
+        """Every schedule, the next to run first, those that do not run again last."""
+        every = self._wire.pages(Schedule, "list_schedules")
+        return sorted(every, key=lambda each: (each.next_run_at is None, each.next_run_at or ""))
 
     def schedule(self, schedule_id: str) -> Schedule:
         """One schedule."""

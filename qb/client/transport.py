@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any, TypeVar
 from urllib.parse import quote
 from urllib.request import getproxies
@@ -63,7 +63,15 @@ class Transport:
             self._http = httpx2.Client(base_url=url, headers=defaults, timeout=timeout, verify=_trusted(url, ca_file))
         except (OSError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
             raise ClientError(f"cannot use {url}: {error}") from error
-        self.headers = self._http.headers
+
+    def say(self, header: str, value: str | None) -> None:
+        """Send the header with every request, or no more. Its value, a secret maybe, is in no message."""
+        self._http.headers.pop(header, None)
+        try:
+            if value is not None:
+                self._http.headers[header] = value
+        except UnicodeEncodeError as error:
+            raise ClientError(f"{header}: the value has characters that no header may have: {error.reason}") from error
 
     def close(self) -> None:
         """Drop the connections."""
@@ -71,6 +79,11 @@ class Transport:
 
     def model(self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any) -> _M:
         return parsed(model, self.json(name, parts, **options))
+
+    def tagged(self, model: type[_M], name: str, parts: Mapping[str, str]) -> tuple[_M, str]:
+        """A thing and its ETag, `*` where there is none."""
+        with self.stream(name, parts) as response:
+            return parsed(model, _read_json(response, self._limit)), response.headers.get("ETag", "*")
 
     def models(self, model: type[_M], name: str, parts: Mapping[str, str] | None = None, **options: Any) -> list[_M]:
         return _parsed_many(model, self.json(name, parts, **options))
@@ -108,20 +121,27 @@ class Transport:
         body: BaseModel | None = None,
         **options: Any,
     ) -> Iterator[httpx2.Response]:
-        route = BY_NAME[name]
-        path = route.path.format(**{key: quote(value, safe="") for key, value in (parts or {}).items()})
         if body is not None:
             options["content"] = body.model_dump_json(exclude_none=True)
             options["headers"] = {**options.get("headers", {}), "Content-Type": "application/json"}
+        request = self._request(name, parts or {}, options)
         try:
-            with self._around(name), self._http.stream(route.method, path, **options) as response:
+            with self._around(name), closing(self._http.send(request, stream=True)) as response:
                 if response.status_code >= 300:
                     raise _refusal(response, self._limit)
                 yield response
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
+
+    def _request(self, name: str, parts: Mapping[str, str], options: Mapping[str, Any]) -> httpx2.Request:
+        route = BY_NAME[name]
+        try:
+            path = route.path.format(**{key: quote(value, safe="") for key, value in parts.items()})
+            return self._http.build_request(route.method, path, **options)
         except httpx2.InvalidURL as error:
-            raise ClientError(f"cannot use {self.url}{path}: {error}") from error
+            raise ClientError(f"cannot ask {self.url} for that: {error}") from error
+        except UnicodeEncodeError as error:
+            raise ClientError(f"cannot send {str(error.object)[:100]!r}: {error.reason}") from error
 
     def follow(self, model: type[_M], name: str, task_id: str, after: int) -> Iterator[_M]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
