@@ -87,12 +87,19 @@ class Budget:
         name = hashlib.sha256((caller.api_key or "").encode()).digest()
         with self._lock:
             used = self._used.get(name, 0)
-            if used >= self.max_tasks or (not used and len(self._used) >= MOST_CALLERS):
+            if used >= self.max_tasks:
                 raise ToolError(f"The limit of {self.max_tasks} tasks (--max-tasks) is reached: use what there is.")
+            if not used and len(self._used) >= MOST_CALLERS:
+                raise ToolError(
+                    f"This MCP server counts the tasks of {MOST_CALLERS:,} callers, and can count no other's: "
+                    "ask the operator to restart it."
+                )
             self._used[name] = used + 1
         try:
             yield
         except BaseException:
             with self._lock:
                 self._used[name] -= 1
+                if not self._used[name]:
+                    del self._used[name]
             raise
