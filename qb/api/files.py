@@ -15,6 +15,9 @@ from qb.service.files import Files, Received
 from qb.service.sending import Sending
 from qb.store.files import StoredFile
 
+FORM_BYTES = 64 << 10
+"""What a form may have around its file: a request that is larger by no more is judged by the bytes of the file."""
+
 _ESCAPES = (("%22", '"'), ("%0D", "\r"), ("%0A", "\n"))
 """What clients write in a form for the characters that would end a file name (WHATWG HTML, form encoding)."""
 
@@ -29,7 +32,8 @@ class Uploads:
         """Take one file of a multipart form, in its field `file`."""
         if (req.content_type or "").partition(";")[0].strip().lower() != "multipart/form-data":
             raise UnsupportedMediaType("send the file as multipart/form-data, in a field named file")
-        self._files.check_size(req.content_length)
+        if req.content_length is not None:
+            self._files.check_size(max(0, req.content_length - FORM_BYTES))
         async with AsyncExitStack() as owned:
             try:
                 received = await self._read(req, owned)

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from tests.api.conftest import Running
+from qb.domain.quotas import Quotas
+from tests.api.conftest import Running, serving
 
 BODY = b"id,name\n1,Ada\n"
 LONG = "n" * 251 + ".csv"
@@ -177,6 +178,13 @@ async def test_a_file_over_the_limit_is_refused_before_a_byte_is_taken(running: 
         content=b"--B",
     )
     assert answer.status_code == 413
+
+
+async def test_a_file_of_just_the_limit_is_taken_and_a_byte_more_is_not(tmp_path: Path) -> None:
+    async with serving(tmp_path / "qb", quotas=Quotas(file=1000)) as running:
+        for size, status in ((1000, 201), (1001, 413)):
+            answer = await running.http.post("/upload", headers=running.admin, files={"file": ("a", b"x" * size)})
+            assert answer.status_code == status
 
 
 async def test_a_task_that_names_an_unknown_upload_is_refused_with_its_name(running: Running) -> None:
