@@ -12,6 +12,7 @@ from qb.service.core import Core, Settings
 from qb.service.credentials import Credentials
 from qb.service.hub import Hub
 from qb.service.replication import Replicator
+from qb.service.scratch import sweep
 from qb.store.database import Readers, Writer
 from qb.store.lock import Lock
 from qb.store.migrations import migrate
@@ -50,6 +51,7 @@ class Lifespan:
             lock = Lock(self._settings.data_dir)
             await lock.take()
             owned.callback(lock.release)
+            await asyncio.to_thread(sweep, self._settings.data_dir)
             self.core = await self._open(owned)
             for background in await self._on_ready(self.core):
                 task = asyncio.create_task(background(), name=background.__qualname__)

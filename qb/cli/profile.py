@@ -72,9 +72,12 @@ def write_profile(path: Path, name: str, profile: Profile) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # mkstemp makes the file 0600 from its first moment
         handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".profile-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        Path(draft).replace(path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+            Path(draft).replace(path)
+        finally:
+            Path(draft).unlink(missing_ok=True)  # it holds keys
     except OSError as error:
         raise CliError(
             f"cannot write the profile file {path}: {error.strerror or error}", "set QB_PROFILE to another path"

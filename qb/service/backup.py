@@ -1,6 +1,5 @@
 """Backups: databases, the server's secret, the dashboard's accounts and the blobs together, while the server serves."""
 
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from qb import __version__
 from qb.domain.errors import ChecksumMismatch, NotFound
 from qb.domain.times import iso
 from qb.service import archive
+from qb.service.scratch import BACKUP, scratch, sweep
 from qb.store import copies, epochs
 from qb.store.database import connect
 
@@ -36,6 +36,7 @@ def backup(data_dir: Path, target: Path, *, now: datetime) -> Made:
     for part in ("qb.db", "keys.db", "secret"):
         if not (data_dir / part).is_file():
             raise NotFound(f"{data_dir} holds no control plane ({part} is missing): name its data directory")
+    sweep(data_dir)
     for tries_left in reversed(range(TRIES)):
         try:
             return _backup(data_dir, target, now)
@@ -46,14 +47,14 @@ def backup(data_dir: Path, target: Path, *, now: datetime) -> Made:
 
 
 def _backup(data_dir: Path, target: Path, now: datetime) -> Made:
-    with archive.writing(target) as writing, tempfile.TemporaryDirectory(prefix=".backup-", dir=data_dir) as scratch:
-        copied = Path(scratch) / "qb.db"
+    with archive.writing(target) as writing, scratch(data_dir, BACKUP) as place:
+        copied = place / "qb.db"
         copies.copy(data_dir / "qb.db", copied)
-        copies.copy(data_dir / "keys.db", Path(scratch) / "keys.db")
+        copies.copy(data_dir / "keys.db", place / "keys.db")
         with closing(connect(copied, read_only=True)) as db:
             blobs, epoch = copies.blobs(db), epochs.current(db)
         writing.add("qb.db", copied)
-        writing.add("keys.db", Path(scratch) / "keys.db")
+        writing.add("keys.db", place / "keys.db")
         writing.add("secret", data_dir / "secret")
         if (data_dir / archive.ACCOUNTS).is_file():
             writing.add(archive.ACCOUNTS, data_dir / archive.ACCOUNTS)

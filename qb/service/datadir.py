@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+
+from qb.service.scratch import INIT, scratch, sweep
 
 # qb.db goes in last: where it is, the directory is complete.
 PARTS = ("blobs", "dashboard", "secret", "keys.db", "qb.db")
@@ -21,17 +22,15 @@ def new(data_dir: Path) -> Iterator[Path]:
     """
     created = not data_dir.exists()
     data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    sweep(data_dir)
     moved: list[Path] = []
     try:
-        staging = Path(mkdtemp(prefix=".init-", dir=data_dir))
-        try:
+        with scratch(data_dir, INIT) as staging:
             yield staging
             parts = [part for part in PARTS if part not in OPTIONAL or (staging / part).exists()]
             for part in parts:
                 sync(staging / part)
             _move(parts, staging, data_dir, moved)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
         sync(data_dir)
     except BaseException:
         _undo(data_dir, moved, created)

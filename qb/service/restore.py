@@ -12,7 +12,7 @@ from qb.contract.states import Reporter, TaskStatus
 from qb.domain.errors import Conflict, NotFound
 from qb.domain.lifecycle import Event
 from qb.domain.times import iso
-from qb.service import archive, datadir, replication, transitions
+from qb.service import archive, datadir, replication, scratch, transitions
 from qb.store import epochs, tasks
 from qb.store.database import connect
 from qb.store.lock import Lock
@@ -113,6 +113,7 @@ def _check_empty(data_dir: Path) -> None:
     if not lock.try_take():
         raise Conflict(f"{data_dir} is being served: stop the server, and restore to a new directory")
     lock.release()
+    scratch.sweep(data_dir)
     with suppress(FileNotFoundError):
         if not any(path.name != "lock" for path in data_dir.iterdir()):
             (data_dir / "lock").unlink()

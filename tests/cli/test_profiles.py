@@ -31,6 +31,16 @@ def test_only_the_owner_can_read_the_keys(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_failing_write_leaves_no_key_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(CliError, match="No space left"):
+        write_profile(path, "default", Profile("http://qb:1", "qba_secret"))
+    assert list(path.parent.iterdir()) == []
+
+
 def test_the_profile_answers_when_nothing_else_does(path: Path, env: dict[str, str]) -> None:
     write_profile(path, "default", Profile("http://y", "k", "/ca"))
     known = settings(env)
