@@ -14,9 +14,6 @@ PING_SECONDS = 60.0
 WATCH_SECONDS = 5.0
 """How often it is asked for its status while it holds a task."""
 
-VERDICT_GRACE = 60.0
-"""How long its container's reporter has for a verdict after the container ended."""
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

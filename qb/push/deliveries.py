@@ -10,7 +10,7 @@ from qb.domain import leases
 from qb.domain.errors import Conflict
 from qb.domain.lifecycle import Event
 from qb.domain.placement import Target
-from qb.domain.pushing import VERDICT_GRACE, Delivery, Finding, judge
+from qb.domain.pushing import Delivery, Finding, judge
 from qb.domain.times import after, iso, parse
 from qb.push.transport import Sent
 from qb.service import transitions
@@ -128,7 +128,7 @@ class Deliveries:
             deliveries.keep(db, row["id"], row["attempt"], delivery)
         if finding in (Finding.RUNNING, Finding.ENDED):
             row = self._running(db, row)
-        if delivery.since and (now - parse(delivery.since)).total_seconds() >= VERDICT_GRACE:
+        if delivery.since and (now - parse(delivery.since)).total_seconds() >= leases.VERDICT_GRACE:
             self._settle(db, row, finding, delivery)
 
     def _running(self, db: sqlite3.Connection, row: sqlite3.Row) -> sqlite3.Row:
