@@ -1,6 +1,7 @@
 """What a push, or the status of an older node, makes of a task: each in one transaction."""
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,16 +10,17 @@ from qb.contract.states import Reason, Reporter, TaskStatus
 from qb.domain import leases
 from qb.domain.errors import Conflict
 from qb.domain.lifecycle import Event
-from qb.domain.placement import Target
 from qb.domain.pushing import Delivery, Finding, judge
 from qb.domain.times import after, iso, parse
 from qb.push.transport import Sent
 from qb.service import transitions
 from qb.service.core import Core
 from qb.service.registry import Member
+from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
-from qb.store import claims, deliveries, nodes, placements, tasks
+from qb.store import claims, deliveries, nodes, tasks
 
+_Work = Callable[[sqlite3.Connection, sqlite3.Row, Ripples], None]
 NO_ANSWER = "sent once, and nothing shows that it started: the node was asked for a minute"
 
 
@@ -45,28 +47,37 @@ class Deliveries:
 
     async def started(self, member: Member, task_id: str, attempt: int, sent: Sent) -> None:
         """The node has taken it. An older one has started it; ours asks for its permit first."""
-        await self._apply(task_id, attempt, lambda db, row: self._started(db, member, row, sent))
+        await self._apply(task_id, attempt, lambda db, row, _: self._started(db, member, row, sent))
 
     async def refused(self, member: Member, task_id: str, attempt: int, sent: Sent) -> None:
         """Nothing can have started: back into the queue, for another node."""
 
-        def work(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+        def work(db: sqlite3.Connection, row: sqlite3.Row, ripples: Ripples) -> None:
             starts = row["starts"] - 1 if member.wire < 2 else None
-            now = self._now()
-            moved = transitions.apply(db, row, Event.PUSH_REFUSED, now=now, message=sent.why, starts=starts)
+            now, why = self._now(), sent.why
+            moved = transitions.apply(db, row, Event.PUSH_REFUSED, now=now, message=why, starts=starts, ripples=ripples)
             if row["cancel_requested_at"]:
-                transitions.apply(db, moved, Event.CANCEL_REQUESTED, now=now, message="cancelled before it began")
+                why = "cancelled before it began"
+                transitions.apply(db, moved, Event.CANCEL_REQUESTED, now=now, message=why, ripples=ripples)
 
         await self._apply(task_id, attempt, work)
 
     async def rejected(self, member: Member, task_id: str, attempt: int, sent: Sent) -> None:
         """The node says that this cannot be run."""
 
-        def work(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+        def work(db: sqlite3.Connection, row: sqlite3.Row, ripples: Ripples) -> None:
             # An older node counts as a start from its claim on; ours would have asked for a permit first.
             starts = row["starts"] + 1 if member.wire >= 2 else None
-            why, said = Reason.REFUSED_BY_NODE, sent.why
-            transitions.apply(db, row, Event.FAILED, now=self._now(), reason=why, message=said, starts=starts)
+            transitions.apply(
+                db,
+                row,
+                Event.FAILED,
+                now=self._now(),
+                reason=Reason.REFUSED_BY_NODE,
+                message=sent.why,
+                starts=starts,
+                ripples=ripples,
+            )
 
         await self._apply(task_id, attempt, work)
 
@@ -92,25 +103,24 @@ class Deliveries:
 
     async def seen(self, member: Member, task_id: str, attempt: int, status: PushStatus) -> None:
         """An older node has told its status while it holds this."""
-        await self._apply(task_id, attempt, lambda db, row: self._seen(db, member, row, status))
+        await self._apply(task_id, attempt, lambda db, row, ripples: self._seen(db, member, row, status, ripples))
 
-    async def _apply(self, task_id: str, attempt: int, work: Any) -> None:
-        def guarded(db: sqlite3.Connection) -> Target | None:
-            row = tasks.get(db, task_id)
+    async def _apply(self, task_id: str, attempt: int, work: _Work) -> None:
+        def guarded(db: sqlite3.Connection) -> Ripples:
+            ripples, row = Ripples(), tasks.get(db, task_id)
             if row is None or row["attempt"] != attempt or not TaskStatus(row["status"]).live:
-                return None
-            work(db, row)
+                return ripples
+            work(db, row, ripples)
             moved = tasks.get(db, task_id)
-            pending = moved is not None and moved["status"] == TaskStatus.PENDING
-            return placements.target_of(db, row["placement_id"]) if pending else None
+            if moved is not None and moved["status"] == TaskStatus.PENDING:
+                ripples.startable.append(row["placement_id"])
+            return ripples.resolve(db)
 
         try:
-            target = await self._core.writer.run(guarded)
+            ripples = await self._core.writer.run(guarded)
         except Conflict:
             return  # a report or the scheduler came first, and knows better
-        self._core.hub.publish(task_id)
-        if target is not None:
-            self._waiters.wake_one(target)
+        ripples.tell(self._core.hub, self._waiters, (task_id,))
 
     def _started(self, db: sqlite3.Connection, member: Member, row: sqlite3.Row, sent: Sent) -> None:
         claims.renew(db, row["id"], row["attempt"], lease=after(self._core.clock(), member.lease))
@@ -119,7 +129,9 @@ class Deliveries:
             deliveries.keep(db, row["id"], row["attempt"], known)
             self._running(db, row)
 
-    def _seen(self, db: sqlite3.Connection, member: Member, row: sqlite3.Row, status: PushStatus) -> None:
+    def _seen(
+        self, db: sqlite3.Connection, member: Member, row: sqlite3.Row, status: PushStatus, ripples: Ripples
+    ) -> None:
         now = self._core.clock()
         known = deliveries.get(db, row["id"], row["attempt"])
         finding, delivery = judge(known, status, now=iso(now))
@@ -129,7 +141,7 @@ class Deliveries:
         if finding in (Finding.RUNNING, Finding.ENDED):
             row = self._running(db, row)
         if delivery.since and (now - parse(delivery.since)).total_seconds() >= leases.VERDICT_GRACE:
-            self._settle(db, row, finding, delivery)
+            self._settle(db, row, finding, delivery, ripples)
 
     def _running(self, db: sqlite3.Connection, row: sqlite3.Row) -> sqlite3.Row:
         """The container runs, or has run: the attempt is no mere assignment any more."""
@@ -142,23 +154,23 @@ class Deliveries:
         tasks.start_attempt(db, row, now=iso(now))
         return transitions.apply(db, row, Event.REPORTED_RUNNING, now=iso(now), source=Reporter.ORCHESTRATOR, **changes)
 
-    def _settle(self, db: sqlite3.Connection, row: sqlite3.Row, finding: Finding, delivery: Delivery) -> None:
+    def _settle(
+        self, db: sqlite3.Connection, row: sqlite3.Row, finding: Finding, delivery: Delivery, ripples: Ripples
+    ) -> None:
         """A minute has passed, and nobody has given a verdict."""
-        now, code = self._now(), delivery.exit_code
+        code = delivery.exit_code
+        said: dict[str, Any] = {}
         if finding is Finding.LOST:
-            transitions.apply(db, row, Event.RUNNER_RESTARTED, now=now, message="the node's runner was started anew")
+            event, text = Event.RUNNER_RESTARTED, "the node's runner was started anew"
         elif finding is Finding.NEVER:
-            transitions.apply(db, row, Event.FAILED, now=now, reason=Reason.UNDELIVERABLE, message=NO_ANSWER)
+            event, text, said = Event.FAILED, NO_ANSWER, {"reason": Reason.UNDELIVERABLE}
         elif code is None:
-            text = "the container has ended, and nobody has said how"
-            transitions.apply(db, row, Event.VERDICT_MISSING, now=now, message=text)
+            event, text = Event.VERDICT_MISSING, "the container has ended, and nobody has said how"
         else:
-            event = Event.FAILED if code else Event.SUCCEEDED
+            event, text = Event.FAILED if code else Event.SUCCEEDED, f"the container ended with exit code {code}"
             reason = Reason.EXIT_NONZERO if code else None
-            text = f"the container ended with exit code {code}"
-            transitions.apply(
-                db, row, event, now=now, source=Reporter.RUNNER, reason=reason, message=text, exit_code=code
-            )
+            said = {"source": Reporter.RUNNER, "reason": reason, "exit_code": code}
+        transitions.apply(db, row, event, now=self._now(), message=text, ripples=ripples, **said)
 
     def _now(self) -> str:
         return iso(self._core.clock())

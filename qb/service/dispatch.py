@@ -21,7 +21,7 @@ from qb.service.core import Core
 from qb.service.registry import Member, Registry
 from qb.service.ripples import Ripples
 from qb.service.waiters import Waiter, Waiters
-from qb.store import claims, events, placements, tasks
+from qb.store import claims, events, tasks
 
 LONGEST_TOKEN = 31 * 24 * 3600.0
 
@@ -77,8 +77,13 @@ class Dispatch:
         if assignment is None or await task_env.fill(self._core, assignment):
             return assignment
         task_id, lost = assignment["task_id"], "the values of its environment are gone: create the task anew"
-        await self._core.writer.run(lambda db: self._give_up(db, task_id, lost))
-        self._core.hub.publish(task_id)
+
+        def work(db: sqlite3.Connection) -> Ripples:
+            ripples = Ripples()
+            self._give_up(db, task_id, lost, ripples)
+            return ripples.resolve(db)
+
+        (await self._core.writer.run(work)).tell(self._core.hub, self._waiters)
         return None
 
     async def _seek(self, member: Member, held: list[Held] | None) -> dict[str, Any] | None:
@@ -91,7 +96,8 @@ class Dispatch:
             if again is not None:
                 return again
         begun = perf_counter()
-        assignment, idle = await self._core.writer.run(lambda db: self._claim(db, member, held))
+        assignment, idle, ripples = await self._core.writer.run(lambda db: self._claim(db, member, held))
+        ripples.tell(self._core.hub, self._waiters)
         if assignment is not None:
             self._core.metrics.claims.observe(perf_counter() - begun)
         member.looked = news if idle and assignment is None else None
@@ -157,35 +163,38 @@ class Dispatch:
 
     async def release(self, task_id: str, attempt: int) -> None:
         """Take an assignment back that could not be handed over: nothing can have started."""
-        target = await self._core.writer.run(lambda db: self._release(db, task_id, attempt))
-        if target is not None:
-            self._waiters.wake_one(target)
+        ripples = await self._core.writer.run(lambda db: self._release(db, task_id, attempt))
+        ripples.tell(self._core.hub, self._waiters)
 
-    def _release(self, db: sqlite3.Connection, task_id: str, attempt: int) -> Any:
-        row = tasks.get(db, task_id)
+    def _release(self, db: sqlite3.Connection, task_id: str, attempt: int) -> Ripples:
+        ripples, row = Ripples(), tasks.get(db, task_id)
         if row is None or row["attempt"] != attempt or row["status"] != TaskStatus.ASSIGNED or row["acknowledged"]:
-            return None
+            return ripples
         # an older node's start is counted when it is claimed
         member = self._registry.members.get(row["assigned_node_id"])
         starts = row["starts"] - 1 if member is not None and member.wire < 2 else None
         now = iso(self._core.clock())
-        transitions.apply(db, row, Event.RELEASED, now=now, message="the poller had gone", starts=starts)
-        return placements.target_of(db, row["placement_id"])
+        text = "the poller had gone"
+        transitions.apply(db, row, Event.RELEASED, now=now, message=text, starts=starts, ripples=ripples)
+        ripples.changed.append(task_id)
+        ripples.startable.append(row["placement_id"])
+        return ripples.resolve(db)
 
     def _claim(
         self, db: sqlite3.Connection, member: Member, held: list[Held] | None
-    ) -> tuple[dict[str, Any] | None, bool]:
-        """The node's next Assignment, and whether it held nothing before."""
-        now = self._core.clock()
+    ) -> tuple[dict[str, Any] | None, bool, Ripples]:
+        """The node's next Assignment, whether it held nothing before, and what has changed besides."""
+        ripples, now = Ripples(), self._core.clock()
         moment = iso(now)
         node_id = member.traits.node_id
         holds = claims.held(db, node_id)
         if holds and member.wire >= 2 and held is not None:
-            lost = self._deliver_again(db, member, holds, held)
+            lost = self._deliver_again(db, member, holds, held, ripples)
+            ripples.resolve(db)
             if lost is not None:
-                return self._assignment(member, lost, now), False
+                return self._assignment(member, lost, now), False, ripples
         if len(holds) >= member.slots:
-            return None, False
+            return None, False, ripples
         term = leases.ACKNOWLEDGE if member.wire >= 2 else member.lease
         row = claims.claim(
             db,
@@ -197,12 +206,12 @@ class Dispatch:
             floor=self._registry.floor,
         )
         if row is None:
-            return None, not holds
+            return None, not holds, ripples
         _note(db, row, node_id, Event.CLAIMED, moment)
-        return self._assignment(member, row, now), not holds
+        return self._assignment(member, row, now), not holds, ripples
 
     def _deliver_again(
-        self, db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], held: list[Held]
+        self, db: sqlite3.Connection, member: Member, holds: list[sqlite3.Row], held: list[Held], ripples: Ripples
     ) -> sqlite3.Row | None:
         now = self._core.clock()
         listed = {(each.task_id, each.attempt) for each in held}
@@ -217,13 +226,15 @@ class Dispatch:
                         _note(db, again, member.traits.node_id, Event.REDELIVERED, iso(now))
                         return again
                 else:
-                    self._give_up(db, row["id"], _UNANSWERED)
+                    self._give_up(db, row["id"], _UNANSWERED, ripples)
         return None
 
-    def _give_up(self, db: sqlite3.Connection, task_id: str, text: str) -> None:
+    def _give_up(self, db: sqlite3.Connection, task_id: str, text: str, ripples: Ripples) -> None:
         row = tasks.get(db, task_id)
         if row is not None:
-            transitions.apply(db, row, Event.UNDELIVERABLE, now=iso(self._core.clock()), message=text)
+            now = iso(self._core.clock())
+            transitions.apply(db, row, Event.UNDELIVERABLE, now=now, message=text, ripples=ripples)
+            ripples.changed.append(task_id)
 
     def _assignment(self, member: Member, row: sqlite3.Row, now: datetime) -> dict[str, Any]:
         settings = self._core.settings

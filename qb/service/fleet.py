@@ -22,6 +22,7 @@ from qb.service.credentials import Identity
 from qb.service.joining import spent
 from qb.service.node_admin import find, fresh
 from qb.service.registry import Member, Registry, member_of
+from qb.service.ripples import Ripples
 from qb.service.waiters import Waiters
 from qb.store import claims, doubts, epochs, nodes, placements, tasks
 from qb.store.registration_tokens import RegistrationToken
@@ -78,14 +79,16 @@ class Fleet:
             raise Forbidden(f"this registration token does not let {name!r} in: its names match {token.name_glob!r}")
         now = self._core.clock()
 
-        def work(db: sqlite3.Connection) -> sqlite3.Row:
-            return self._register(db, identity, body, name, token, now)
+        def work(db: sqlite3.Connection) -> tuple[sqlite3.Row, Ripples]:
+            ripples = Ripples()
+            row = self._register(db, identity, body, name, token, now, ripples)
+            return row, ripples.resolve(db)
 
         if token is None or token.max_uses is None:
-            return self._admit(await self._core.writer.run(work), now)
+            return self._admit(*await self._core.writer.run(work), now)
         known = await self._core.readers.run(lambda db: nodes.by_name(db, name))
         async with spent(self._core, token, new_name=known is None):
-            return self._admit(await self._core.writer.run(work), now)
+            return self._admit(*await self._core.writer.run(work), now)
 
     def _register(
         self,
@@ -95,6 +98,7 @@ class Fleet:
         name: str,
         token: RegistrationToken | None,
         now: datetime,
+        ripples: Ripples,
     ) -> sqlite3.Row:
         known = nodes.by_name(db, name)
         _may_push(body, known, token)
@@ -120,7 +124,7 @@ class Fleet:
         else:
             _may_return(identity, known, token)
             if known["wire"] < 2:
-                legacy.restarted(db, known, wire=body.wire, now=now)
+                legacy.restarted(db, known, wire=body.wire, now=now, ripples=ripples)
             if identity.caller is not Caller.NODE:
                 doubts.replace_key(db, known["id"], known["key_version"], now=iso(now))
             if "slots" not in body.model_fields_set:
@@ -129,12 +133,13 @@ class Fleet:
         placements.link_node(db, nodes.traits(row))
         return row
 
-    def _admit(self, row: sqlite3.Row, now: datetime) -> dict[str, Any]:
+    def _admit(self, row: sqlite3.Row, ripples: Ripples, now: datetime) -> dict[str, Any]:
         log.info("node joined", node=row["name"], node_id=row["id"], wire=row["wire"])
         _know_key(self._core, row)
         # who waits with the key of before gets nothing any more
         self._waiters.end(row["id"])
         self._registry.put(member_of(row, now))
+        ripples.tell(self._core.hub, self._waiters)
         key = self._core.credentials.node_key(row["id"], row["key_version"])
         return nodes.public(row) | {"api_key": key}
 

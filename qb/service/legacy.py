@@ -151,7 +151,7 @@ def silence(row: sqlite3.Row) -> Event:
 # rule 4: a runner that registers anew
 
 
-def restarted(db: sqlite3.Connection, node: sqlite3.Row, *, wire: int, now: datetime) -> None:
+def restarted(db: sqlite3.Connection, node: sqlite3.Row, *, wire: int, now: datetime, ripples: Ripples) -> None:
     """An old runner stores nothing: after a restart its tasks have 60 s for a verdict from the surviving container.
 
     A newer runner in its place would start what was only assigned, so that ends at once.
@@ -161,7 +161,8 @@ def restarted(db: sqlite3.Connection, node: sqlite3.Row, *, wire: int, now: date
         if wire >= 2 and held["status"] == TaskStatus.ASSIGNED:
             event = Event.CANCEL_UNCONFIRMED if held["cancel_requested_at"] else Event.RUNNER_RESTARTED
             text = "another runner has taken the node's place"
-            transitions.apply(db, _task(db, held), event, now=iso(now), message=text)
+            transitions.apply(db, _task(db, held), event, now=iso(now), message=text, ripples=ripples)
+            ripples.changed.append(held["id"])
         else:
             due = after(now, leases.RESTART_GRACE)
             doubts.put(db, held, Event.RUNNER_RESTARTED, due=due, weaker=LOST)
