@@ -74,7 +74,7 @@ async def check(core: Core) -> dict[str, str]:
     if core.stopping.is_set():
         return {"server": "stopping"}
     reads, writes = await asyncio.gather(_reads(core), _writes(core))
-    return {"database": reads, "writer": writes, "disk": _disk(core)}
+    return {"database": reads, "writer": writes, "disk": _disk(core), "background": _background(core)}
 
 
 def _status(checks: dict[str, str]) -> str:
@@ -97,6 +97,11 @@ async def _writes(core: Core) -> str:
     except (sqlite3.Error, TimeoutError, QuarterbackError) as error:
         return f"does not write: {error or 'no answer'}"
     return OK
+
+
+def _background(core: Core) -> str:
+    dead = ", ".join(f"{name} ({error})" for name, error in core.died.items())
+    return f"died: {dead}: restart the server, the log says why" if dead else OK
 
 
 def _disk(core: Core) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -55,7 +56,7 @@ class Lifespan:
             self.core = await self._open(owned)
             for background in await self._on_ready(self.core):
                 task = asyncio.create_task(background(), name=background.__qualname__)
-                task.add_done_callback(_report)
+                task.add_done_callback(partial(_report, self.core))
                 owned.push_async_callback(_finish, task)
             self._owned = owned.pop_all()
         log.info("serving", data_dir=str(self._settings.data_dir), url=self._settings.url)
@@ -94,8 +95,9 @@ class Lifespan:
         )
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def _report(core: Core, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
+        core.died[task.get_name()] = type(error).__name__
         log.critical("background work died: restart the server", task=task.get_name(), exc_info=error)
 
 

@@ -68,6 +68,8 @@ class Core:
     """keys.db: hashed credentials, and the environments of tasks."""
 
     metrics: Metrics = field(default_factory=Metrics)
+    died: dict[str, str] = field(default_factory=dict)
+    """Background work that has died of a bug, by its name, with the kind of error: the server is not fit for work."""
 
 
 async def publish_settings(core: Core) -> None:

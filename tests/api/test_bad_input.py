@@ -96,7 +96,8 @@ async def test_a_query_that_makes_no_sense_is_refused(query: str, running: Runni
 
 
 async def test_readiness_says_what_is_wrong(running: Running) -> None:
-    assert (await running.http.get("/readyz")).json()["checks"] == {"database": "ok", "writer": "ok", "disk": "ok"}
+    checks = {"database": "ok", "writer": "ok", "disk": "ok", "background": "ok"}
+    assert (await running.http.get("/readyz")).json()["checks"] == checks
     running.core.stopping.set()
     answer = await running.http.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "degraded")

@@ -30,7 +30,7 @@ def refusal(*arguments: str) -> str:
 def test_it_serves_and_stops_cleanly_on_sigterm(server: Server) -> None:
     health = httpx2.get(f"{server.url}/health").json()
     assert health["status"] == "ok"
-    assert set(health["checks"]) == {"database", "writer", "disk"}
+    assert set(health["checks"]) == {"database", "writer", "disk", "background"}
     begun = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - begun < 5
