@@ -73,9 +73,9 @@ class Heartbeats:
     async def _taken(self, member: Member, body: Heartbeat) -> dict[str, Any]:
         now = self._core.clock()
         member.seen(now)
-        member.written(now)
         learnt = legacy.heard_heartbeat(member, body, now) if member.wire < 2 else {}
         reply, ripples = await self._core.writer.run(lambda db: self._heartbeat(db, member, body, learnt, now))
+        member.written(now)
         if ripples is not None:
             ripples.tell(self._core.hub, self._waiters)
         return reply

@@ -63,6 +63,17 @@ async def test_presence_that_could_not_be_written_down_is_written_by_the_next_ti
     assert (await plane.fleet.one(node))["last_seen_at"] == iso(clock())
 
 
+async def test_presence_that_a_heartbeat_could_not_write_down_is_written_by_the_next_tick(
+    plane: Plane, clock: HandClock
+) -> None:
+    node = await plane.node()
+    clock.turn(10)
+    with broken(nodes, "heartbeat"), pytest.raises(sqlite3.OperationalError):
+        await plane.beat(node)
+    await plane.scheduler.tick()
+    assert (await plane.fleet.one(node))["last_seen_at"] == iso(clock())
+
+
 async def test_who_speaks_while_presence_is_written_is_written_again(plane: Plane, clock: HandClock) -> None:
     node = await plane.node()
     member = plane.registry.members[node]
