@@ -49,8 +49,8 @@ def provision(request: Request, progress: Progress, heard: Callable[[], None]) -
         heard()
         return False  # nothing is kept: results may hold what only the record's few fields may not
 
-    with tempfile.TemporaryDirectory(prefix="qb-provision-") as folder:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="qb-provision-") as folder:
             ran: Any = run(  # type: ignore[no-untyped-call]  # it comes without types
                 private_data_dir=folder,
                 playbook=str(request.playbook.resolve()),
@@ -62,9 +62,12 @@ def provision(request: Request, progress: Progress, heard: Callable[[], None]) -
                 event_handler=handle,
                 quiet=True,
             )
-            outcome, message = _outcome(ran.status), _message(_outcome(ran.status), progress)
-        except AnsibleRunnerException as error:
-            outcome, message = ProvisionOutcome.FAILED, f"Ansible cannot be run: {error}"
+            outcome = _outcome(ran.status)
+            message = _message(outcome, progress)
+    except BrokenPipeError:
+        raise  # nobody reads what `heard` shows
+    except (AnsibleRunnerException, OSError) as error:
+        outcome, message = ProvisionOutcome.FAILED, f"Ansible cannot be run: {error}"
     return ProvisionRunCreate(
         playbook=request.playbook.name,
         limit=request.limit,

@@ -215,13 +215,14 @@ def test_a_push_node_is_provisioned_with_the_control_plane_that_the_fleet_names(
     assert (checkout / "told").read_text() == "plane-1 push "
 
 
+@pytest.mark.parametrize("error", [AnsibleRunnerException("events directory is missing"), OSError("no room")])
 def test_what_ansible_runner_itself_fails_of_is_the_message_of_a_failed_run(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(**_: object) -> None:
-        raise AnsibleRunnerException("events directory is missing")
+        raise error
 
     monkeypatch.setattr("ansible_runner.interface.run", fail)
     request = Request(project / "playbooks" / "site.yml", [project / "fleet.yml"])
     ran = provision_here(request, Progress(), lambda: None)
-    assert (ran.outcome, ran.message) == ("failed", "Ansible cannot be run: events directory is missing")
+    assert (ran.outcome, ran.message) == ("failed", f"Ansible cannot be run: {error}")
