@@ -16,6 +16,7 @@ from qb.service import audit
 from qb.service.audit import Actor
 from qb.service.collection import Collection
 from qb.service.core import Core
+from qb.store import placements
 from qb.store import retention as store
 from qb.store.hours import KEPT
 
@@ -79,6 +80,8 @@ class Retention:
             hours = sum([await self._expire(table, self._before(KEPT)) for table in store.HOURLY])
             if hours:
                 gone["hours"] = hours
+            if lines := await self._until_none(partial(placements.forget, limit=ROWS)):
+                gone["lines"] = lines
         if gone.get("artifacts") or gone.get("tasks"):
             await self._collection.collect()
         return gone

@@ -296,6 +296,12 @@ def m019_attempts_of_a_node(db: Database) -> None:
     db.execute("CREATE INDEX attempts_by_node ON attempts (node_id)")
 
 
+@schema()
+def m020_idempotency_keys_of_a_task(db: Database) -> None:
+    """Removing a task looks for its keys alone."""
+    db.execute("CREATE INDEX idempotency_keys_by_task ON idempotency_keys (task_id)")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the database at `path` (made when missing) up to date; returns the names of what was applied."""
     connection = connect(path)

@@ -68,8 +68,14 @@ def _candidates(db: sqlite3.Connection, target: Target) -> list[str]:
 
 
 def forget(db: sqlite3.Connection, *, limit: int) -> int:
-    """Let go of lines that no task is in, nor was; returns how many. A task for such a target makes its line anew."""
-    empty = [row[0] for row in db.execute(_EMPTY, (limit,))]
-    db.executemany("DELETE FROM placement_nodes WHERE placement_id = ?", ((line,) for line in empty))
-    db.executemany("DELETE FROM placements WHERE id = ?", ((line,) for line in empty))
-    return len(empty)
+    """Let go of lines that no task is in, until `limit` rows are gone (and those of the line begun); returns how many.
+
+    A task for such a target makes its line anew.
+    """
+    rows = 0
+    for (line,) in db.execute(_EMPTY, (limit,)).fetchall():
+        rows += 1 + db.execute("DELETE FROM placement_nodes WHERE placement_id = ?", (line,)).rowcount
+        db.execute("DELETE FROM placements WHERE id = ?", (line,))
+        if rows >= limit:
+            break
+    return rows

@@ -100,6 +100,22 @@ async def test_a_task_goes_with_all_that_is_its_own(plane: Plane, clock: HandClo
     assert broken == []
 
 
+async def test_a_line_goes_with_its_last_task_and_comes_with_the_next(plane: Plane, ended: Any) -> None:
+    await ended()
+    wanted = {"target_tags": {"site": "acme"}}
+    only = await plane.task(**wanted)
+    assert await rows(plane, "placements") == 2
+    await plane.core.writer.run(lambda db: store.remove(db, [only], 1000))
+    assert (await retention(plane).sweep())["lines"] >= 1
+    assert await rows(plane, "placements") == 1
+    assert "lines" not in await retention(plane).sweep()
+    node = await plane.node(name="acme-1", tags={"site": "acme"})
+    again = await plane.task(**wanted)
+    claimed = await plane.poll(node)
+    assert claimed
+    assert claimed["task_id"] == again
+
+
 async def test_the_newest_event_stays_so_that_ids_are_never_reused(plane: Plane, clock: HandClock, ended: Any) -> None:
     await ended()
     clock.turn(400 * DAY)

@@ -10,7 +10,7 @@ import pytest
 from qb.store.checkpoints import LONG
 from qb.store.database import Writer, connect
 
-PATIENCE = 20
+PATIENCE = 60
 MUCH = "x" * (1 << 20)
 
 
