@@ -120,7 +120,7 @@ def test_a_node_fetches_a_file_in_parts_from_a_real_server(shared_server: Server
         upload = operator.upload(path)
         operator.create_task(TaskCreate(prompt="go", target_node_name="ranges-box", files=[upload.filename]))
         assert node.poll() is not None
-        key = node._wire.headers["X-API-Key"]
+        key = node._wire._http.headers["X-API-Key"]
         with shared_server.http(key) as http:
             parts = [http.get("/files/large.bin", headers={"Range": asked}) for asked in pieces(len(content), 500_000)]
     assert {part.status_code for part in parts} == {206}

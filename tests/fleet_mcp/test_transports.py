@@ -154,7 +154,7 @@ def test_without_a_good_key_nothing_is_answered(address: str, headers: dict[str,
 
 
 def test_a_nodes_key_and_a_revoked_one_open_nothing(shared_server: Server, address: str, box: Any) -> None:
-    node_key = box.client._wire.headers["X-API-Key"]
+    node_key = box.client._wire._http.headers["X-API-Key"]
     for key in (node_key, f"{box.key}x"):
         answer = httpx2.post(address, headers=ACCEPT | {"X-API-Key": key}, json=LIST, timeout=30)
         assert answer.status_code == 401
