@@ -29,7 +29,7 @@ def _surely(write: Callable[Concatenate["Journal", _P], None]) -> Callable[Conca
     """A write that must not wait: on a full disk it has the room that is kept for it."""
 
     @functools.wraps(write)
-    def written(self: "Journal", *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def written(self: "Journal", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             write(self, *args, **kwargs)
         except NoRoom:
@@ -195,6 +195,7 @@ class Journal:
         sql = "SELECT task_id, attempt FROM attempts WHERE phase = ? AND NOT swept AND changed_at < ?"
         return [Key(*row) for row in self._all(sql, (Phase.REPORTED, self._now() - keep))]
 
+    @_surely
     def swept(self, key: Key) -> None:
         """The attempt's workspace is gone."""
         with self._change("journal.swept") as db:

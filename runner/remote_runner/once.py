@@ -31,6 +31,7 @@ def hand_over(handed: Handed | None, path: Path, tools: Tools, intake: Intake) -
             log.info("handed over", task=handed.assignment.task_id, offer=offer, why=why)
             path.unlink(missing_ok=True)
             break
-        intake.wait_ready(1.0)
+        if intake.wait_ready(1.0):
+            tools.stop.wait(0.2)  # it was no slot that was missing
     intake.closed.set()
     tools.stop.wait()

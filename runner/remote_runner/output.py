@@ -36,7 +36,7 @@ class OutputPump:
         if self._journal.spooled > self._limit:
             return self._pass_over(SPOOL_FULL)
         try:
-            self._mark(self._spool)
+            self._mark(lambda piece: self._spool([piece]))
         except NoRoom:
             return self._pass_over(DISK_FULL)
         pieces = self._log.read()
@@ -52,7 +52,7 @@ class OutputPump:
         while self.pump():
             pass
         with contextlib.suppress(NoRoom):
-            self._mark(lambda pieces: self._journal.mark(self._key, *pieces, self._log.position))
+            self._mark(lambda piece: self._journal.mark(self._key, piece, self._log.position))
 
     def close(self) -> None:
         """Close the log."""
@@ -67,10 +67,10 @@ class OutputPump:
         self._dropped += size
         self._why = self._why or why
 
-    def _mark(self, spool: Callable[[list[Piece]], None]) -> None:
+    def _mark(self, spool: Callable[[Piece], None]) -> None:
         """Say where output was left out, how much, and why."""
         if self._dropped:
-            spool([_note(DROPPED.format(size=self._dropped, why=self._why))])
+            spool(_note(DROPPED.format(size=self._dropped, why=self._why)))
             self._dropped, self._why = 0, ""
 
     def _spool(self, pieces: list[Piece]) -> None:

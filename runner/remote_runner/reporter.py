@@ -15,6 +15,7 @@ from qb.contract.states import Stream
 from qb.contract.tasks import OutputBatch, OutputChunk, StatusReport
 from remote_runner.backoff import Backoff
 from remote_runner.journal import Journal
+from remote_runner.journal_file import NoRoom
 from remote_runner.membership import Membership
 from remote_runner.records import Key, Kind, Letter
 from remote_runner.workspaces import Workspaces
@@ -64,7 +65,7 @@ class Reporter:
             for key in self._journal.senders():
                 try:
                     sent |= self._send_first(key, on_settled)
-                except ClientError as error:
+                except (ClientError, NoRoom) as error:
                     failed = True
                     self._tell(error)
             if sent:
@@ -158,10 +159,11 @@ class Reporter:
         count = self._failures[letter.id] = self._failures.get(letter.id, 0) + 1
         return count % PATIENCE_WITH_500 == 0
 
-    def _tell(self, error: ClientError) -> None:
+    def _tell(self, error: ClientError | NoRoom) -> None:
         if str(error) != self._told:
             self._told = str(error)
-            log.warning("reports wait for the orchestrator", error=self._told)
+            what = "the disk" if isinstance(error, NoRoom) else "the orchestrator"
+            log.warning(f"reports wait for {what}", error=self._told)
 
 
 def _batch(letters: list[Letter]) -> list[Letter]:

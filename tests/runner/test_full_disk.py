@@ -1,17 +1,20 @@
 """A journal without room: output goes first, what is counted stays right, and the verdict comes through."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qb.contract.states import ReportStatus, Stream
 from qb.contract.tasks import Assignment, OutputChunk, StatusReport
 from remote_runner.journal import Journal
-from remote_runner.journal_file import NoRoom
+from remote_runner.journal_file import RESERVE_BYTES, NoRoom
 from remote_runner.output import OutputPump
 from remote_runner.records import Key, Kind, Phase, Piece
+from remote_runner.room import when_there_is_room
 
 KEY = Key("11111111-1111-4111-8111-111111111111", 1)
 ASSIGNMENT = Assignment(task_id=KEY.task_id, prompt="p", orchestrator_url="http://x")
@@ -95,3 +98,72 @@ def test_output_makes_way_for_the_verdict_and_a_line_says_how_much(journal: Jour
     assert "[50005 bytes of output are missing here: the node's disk was full]" in letters[1].body
     assert journal.phase(KEY) is Phase.EXITED
     assert journal.spooled == 0
+
+
+def test_a_disk_that_is_really_full_takes_the_verdict_and_no_output(small_disk: Any) -> None:
+    journal = Journal(small_disk.path / "journal.db")
+    journal.intend(ASSIGNMENT, "boot")
+    small_disk.fill()
+    with pytest.raises(NoRoom):
+        journal.spool(KEY, [BIG], "after")
+    journal.finish(KEY, verdict(), artifacts=[("a" * 1000, "a")] * 300)
+    assert journal.letters(KEY)[0].kind is Kind.ARTIFACT
+    journal.settle(KEY)
+    assert journal.spooled == 0
+    small_disk.release()
+    second = Key(KEY.task_id, 2)
+    journal.intend(ASSIGNMENT.model_copy(update={"attempt": 2}), "boot")
+    journal.settle(second)
+    assert (small_disk.path / "journal.reserve").stat().st_blocks * 512 == RESERVE_BYTES, "kept for the next time"
+    journal.close()
+
+
+def test_a_journal_is_opened_on_a_full_disk(small_disk: Any) -> None:
+    first = Journal(small_disk.path / "journal.db")
+    first.intend(ASSIGNMENT, "boot")
+    first.close()
+    small_disk.fill()
+    second = Journal(small_disk.path / "journal.db")
+    assert second.held() == [KEY]
+    second.finish(KEY, verdict())
+    second.close()
+
+
+def test_what_finds_no_room_at_all_waits_for_it(small_disk: Any, until: Any) -> None:
+    journal = Journal(small_disk.path / "journal.db")
+    journal.intend(ASSIGNMENT, "boot")
+    small_disk.fill()
+    tries: list[str] = []
+
+    def write() -> None:
+        tries.append("once more")
+        journal.spool(KEY, [BIG], "after")
+
+    waiting = threading.Thread(target=when_there_is_room, args=(write, threading.Event()))
+    waiting.start()
+    until(lambda: len(tries) > 1, what="another try")
+    assert journal.letters(KEY) == []
+    small_disk.release()
+    until(lambda: not waiting.is_alive(), what="the end of the wait")
+    assert len(journal.letters(KEY)) == 1
+    journal.close()
+
+
+@pytest.mark.podman
+def test_a_task_under_which_the_disk_fills_keeps_its_container_and_its_exit_code(
+    orchestrator: Any, runner: Any, until: Any, small_disk: Any
+) -> None:
+    runner.state = small_disk.path / "state"
+    runner.start("--state-dir", str(runner.state))
+    task = orchestrator.assign(
+        "echo begun; until [ -e /workspace/Victoria/go ]; do sleep 0.1; done; seq 1 40000; exit 3"
+    )
+    until(lambda: orchestrator.output, what="output")
+    small_disk.fill(leave=96 << 10)
+    (runner.home / "go").touch()
+    report = orchestrator.verdict(task)
+    assert (report.reason, report.exit_code) == ("exit_nonzero", 3), report
+    assert orchestrator.text(task).startswith("begun\n")
+    small_disk.release()
+    assert orchestrator.verdict(orchestrator.assign("echo well")).status == "success"
+    assert "Traceback" not in runner.logged()
