@@ -83,6 +83,7 @@ class Intake:
                         return Offer.DUPLICATE
                 except NoRoom as error:
                     log.error("the refusal is not journalled", task=key.task_id, error=str(error))
+                    return Offer.BUSY
         return Offer.REFUSED
 
     def cancel(self, key: Key) -> None:

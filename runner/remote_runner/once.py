@@ -29,7 +29,8 @@ def hand_over(handed: Handed | None, path: Path, tools: Tools, intake: Intake) -
         offer, why = intake.offer(handed.assignment)
         if offer is not Offer.BUSY:
             log.info("handed over", task=handed.assignment.task_id, offer=offer, why=why)
-            path.unlink(missing_ok=True)
+            if offer is not Offer.CLOSED:  # else it is in no journal: the next start takes it
+                path.unlink(missing_ok=True)
             break
         if intake.wait_ready(1.0):
             tools.stop.wait(0.2)  # it was no slot that was missing
