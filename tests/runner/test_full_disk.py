@@ -4,17 +4,22 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from qb.contract.states import ReportStatus, Stream
 from qb.contract.tasks import Assignment, OutputChunk, StatusReport
+from remote_runner.attempt import Attempt
+from remote_runner.choices import WorkspaceMode
+from remote_runner.intake import Intake, Offer
 from remote_runner.journal import Journal
 from remote_runner.journal_file import RESERVE_BYTES, NoRoom
 from remote_runner.output import OutputPump
 from remote_runner.records import Key, Kind, Phase, Piece
 from remote_runner.room import when_there_is_room
+from remote_runner.workspaces import Workspaces, sweep_regularly
 
 KEY = Key("11111111-1111-4111-8111-111111111111", 1)
 ASSIGNMENT = Assignment(task_id=KEY.task_id, prompt="p", orchestrator_url="http://x")
@@ -147,6 +152,49 @@ def test_what_finds_no_room_at_all_waits_for_it(small_disk: Any, until: Any) -> 
     until(lambda: not waiting.is_alive(), what="the end of the wait")
     assert len(journal.letters(KEY)) == 1
     journal.close()
+
+
+def test_a_full_disk_takes_no_task_and_does_not_end_who_brings_it(journal: Journal) -> None:
+    begun: list[Any] = []
+    executor: Any = SimpleNamespace(free=True, run=begun.append)
+    intake = Intake(journal, executor, "boot")
+    other = ASSIGNMENT.model_copy(update={"task_id": "22222222-2222-4222-8222-222222222222", "prompt": "p" * 50_000})
+    allow(journal, 4)
+    offer, why = intake.offer(other)
+    assert offer is Offer.BUSY
+    assert "disk is full" in why
+    assert (begun, intake.taken.is_set()) == ([], False)
+    wrong = other.model_copy(update={"files": ["../x"] * 10_000})
+    allow(journal, 0)
+    offers = [intake.offer(wrong.model_copy(update={"attempt": attempt}))[0] for attempt in range(1, 100)]
+    assert offers[-1] is Offer.BUSY, "a refusal that is not journalled is not one"
+    allow(journal, 1000)
+    assert intake.offer(other)[0] is Offer.ACCEPTED
+    assert len(begun) == 1
+
+
+def test_a_cancel_and_a_sweep_that_find_no_room_are_done_all_the_same(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Key) -> None:
+        raise NoRoom("full")
+
+    monkeypatch.setattr(journal, "cancel", full)
+    monkeypatch.setattr(journal, "swept", full)
+    workspaces = Workspaces(tmp_path, WorkspaceMode.SHARED, tmp_path, None, "podman")
+    config = SimpleNamespace(spool_limit=1, out_limit=1)
+    stop = threading.Event()
+    tools: Any = SimpleNamespace(journal=journal, workspaces=workspaces, config=config, engine=None, stop=stop)
+    tools.pid_path = tools.log_path = lambda key: tmp_path / key.short
+    tools.outbox_filled = lambda: None
+    attempt = Attempt(journal.unsettled()[0], tools)
+    attempt.cancel()
+    assert attempt._halt.is_set()
+    workspaces.prepare(KEY)
+    journal.settle(KEY)
+    monkeypatch.setattr(stop, "wait", lambda _: stop.set())
+    sweep_regularly(workspaces, journal, -1, stop)
+    assert not (tmp_path / "tasks" / KEY.short).exists()
 
 
 @pytest.mark.podman

@@ -12,6 +12,7 @@ from qb.contract.states import ReportStatus, Stream
 from qb.contract.tasks import Assignment, StatusReport
 from remote_runner.choices import WorkspaceMode
 from remote_runner.journal import Journal
+from remote_runner.journal_file import NoRoom
 from remote_runner.records import Key, Piece
 from remote_runner.reporter import BATCH_CHARS, PATIENCE_WITH_500, Reporter
 from remote_runner.workspaces import Workspaces
@@ -82,6 +83,24 @@ def test_where_not_even_the_mark_is_taken_the_verdict_comes_all_the_same(orchest
     assert orchestrator.verdict(KEY.task_id).status == "success"
     assert outbox.tries == 2 * (PATIENCE_WITH_500 - 1)
     assert (outbox.journal.spooled, outbox.journal.senders()) == (0, [])
+
+
+def test_a_disk_without_room_for_what_was_taken_has_it_sent_again(
+    orchestrator: Any, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, settle = [NoRoom("full"), NoRoom("full")], outbox.journal.settle
+
+    def settled(key: Key) -> None:
+        if full:
+            raise full.pop()
+        settle(key)
+
+    monkeypatch.setattr(outbox.journal, "settle", settled)
+    outbox.spool("once")
+    outbox.empty()
+    assert [len(orchestrator.verdicts(KEY.task_id)), outbox.tries] == [3, 2]
+    assert orchestrator.text(KEY.task_id) == "once"
+    assert outbox.journal.senders() == []
 
 
 def test_output_after_a_gap_that_nothing_can_fill_does_not_hold_up_the_verdict(
