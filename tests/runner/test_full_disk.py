@@ -199,8 +199,9 @@ def test_a_cancel_and_a_sweep_that_find_no_room_are_done_all_the_same(
 
 @pytest.mark.podman
 def test_a_task_under_which_the_disk_fills_keeps_its_container_and_its_exit_code(
-    orchestrator: Any, runner: Any, until: Any, small_disk: Any
+    orchestrator: Any, small_disk: Any, runner: Any, until: Any
 ) -> None:
+    # the disk comes before the runner, which is cleaned up by what its state directory says
     runner.state = small_disk.path / "state"
     runner.start("--state-dir", str(runner.state))
     task = orchestrator.assign(
