@@ -18,11 +18,13 @@ from remote_runner.diskwatch import DiskWatch
 from remote_runner.download import download
 from remote_runner.engine import ContainerState, ImageMissing
 from remote_runner.images import ImageDetails, is_pinned
+from remote_runner.journal_file import NoRoom
 from remote_runner.launch import container_spec
 from remote_runner.news import News
 from remote_runner.output import OutputPump
 from remote_runner.podman_api import EngineError
 from remote_runner.records import Entry, Phase
+from remote_runner.room import when_there_is_room
 from remote_runner.tools import Tools
 from remote_runner.transcript import read_transcript
 
@@ -60,7 +62,11 @@ class Attempt:
         """Stop it, and say so in the verdict."""
         if not self._cancelled.is_set():
             self._log.info("to be cancelled")
-            self._tools.journal.cancel(self.key)
+            try:
+                self._tools.journal.cancel(self.key)
+            except NoRoom as error:
+                # the orchestrator says it again to a runner that dies before the end
+                self._log.warning("the cancel is not journalled", error=str(error))
             self._cancelled.set()
             self._halt.set()
 
@@ -70,18 +76,29 @@ class Attempt:
             report = self._through()
         except verdict.Failure as failure:
             report = verdict.failed(self.key, failure.reason, failure.message)
+        except NoRoom as error:
+            # while it ran only output is written, which makes way by itself: its program has not begun
+            report = verdict.failed(self.key, Reason.LAUNCH_FAILED, f"the node's disk is full: {error}")
         finally:
             self._output.close()
         if report.reason is Reason.CANCELLED_BY_OPERATOR:
             self._prove_removal(report)
-        sessions = [SessionUpload(task_id=self.key.task_id, attempt=self.key.attempt, session=s) for s in self._said()]
-        self._tools.journal.finish(self.key, report, sessions=sessions, artifacts=self._artifacts())
+        self._finish(report)
         self._tools.outbox_filled()
         self._log.info("ended", status=report.status, reason=report.reason, exit_code=report.exit_code)
 
+    def _finish(self, report: StatusReport) -> None:
+        journal, artifacts = self._tools.journal, self._artifacts()
+        sessions = [SessionUpload(task_id=self.key.task_id, attempt=self.key.attempt, session=s) for s in self._said()]
+        try:
+            journal.finish(self.key, report, sessions=sessions, artifacts=artifacts)
+        except NoRoom as error:
+            self._log.warning("the agent's log makes way for the verdict", error=str(error))
+            when_there_is_room(lambda: journal.finish(self.key, report, artifacts=artifacts), self._tools.stop)
+
     def _prove_removal(self, report: StatusReport) -> None:
         # what podman knows goes with the container, and the runner may die before the verdict is journalled
-        self._tools.journal.exited(self.key, report.exit_code)
+        when_there_is_room(lambda: self._tools.journal.exited(self.key, report.exit_code), self._tools.stop)
         if not self._container.remove():
             report.message = "the container was stopped, and podman cannot remove it: see the node's log"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from remote_runner.choices import PullPolicy, RootFs, WorkspaceMode
 from remote_runner.options import DEFAULT_IMAGE, OPTIONS, PREFIX, PUSH, Option, existing_file, path
@@ -79,13 +79,25 @@ class Config:
 class ConfigError(Exception):
     """The settings make no sense; the message names the one and the mend."""
 
+    usage = ""
+    """What the command line may be, where it is that which makes no sense, and the program's name."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises ConfigError where argparse would end the process: a runner takes its settings anew while it runs."""
+
+    def error(self, message: str) -> NoReturn:
+        error = ConfigError(message)
+        error.usage = f"{self.format_usage()}{self.prog}"
+        raise error
+
 
 def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config:
     """Read the command line; exits with status 2 and one line when it makes no sense."""
     try:
         return read(argv, environ)
     except ConfigError as error:
-        print(f"remote_runner: error: {error}", file=sys.stderr)
+        print(f"{error.usage or 'remote_runner'}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
@@ -93,7 +105,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config
     """The settings of a command line, its environment and its file. Raises ConfigError."""
     given = vars(_parser().parse_args(argv))
     config = given.pop("config") or environ.get(PREFIX + "CONFIG")
-    file = _file(Path(config).expanduser()) if config else {}
+    file = _file(Path(config)) if config else {}
     values: dict[str, Any] = {"mode": given["mode"], "json": given.get("json", False)}
     values["once"] = given.get("once", False) or given["mode"] == "run-once"
     values["assignment"] = given.get("assignment")
@@ -161,9 +173,9 @@ def _together(values: Mapping[str, Any]) -> None:
         raise ConfigError("--tls-cert and --tls-key go together: give both or none")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     shape = argparse.RawDescriptionHelpFormatter
-    root = argparse.ArgumentParser(prog="remote_runner", epilog=EXAMPLE, formatter_class=shape)
+    root = _Parser(prog="remote_runner", epilog=EXAMPLE, formatter_class=shape)
     modes = root.add_subparsers(dest="mode", required=True, metavar="MODE")
     for mode, words in MODES.items():
         parser = modes.add_parser(mode, help=words, description=words, epilog=EXAMPLE, formatter_class=shape)

@@ -59,6 +59,7 @@ class Container:
 
         After a doubtful answer only a container that never ran is started. Raises Failure.
         """
+        backoff = Backoff(5)
         try:
             while True:
                 with contextlib.suppress(EngineUnavailable):
@@ -72,6 +73,7 @@ class Container:
                 state = self.state()
                 if state is None or not state.created:
                     return
+                self._stop.wait(backoff.next())
         except EngineError as error:
             raise Failure(Reason.LAUNCH_FAILED, str(error)) from error
 

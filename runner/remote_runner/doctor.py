@@ -18,6 +18,7 @@ from remote_runner.status import gather
 
 LEAST_DISK = 1 << 30
 PODMAN_SECONDS = 60
+AS_ITS_USER = "run this as the runner's user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,10 @@ def _orchestrator(config: Config) -> Finding:
 
 
 def _identity(config: Config) -> Finding:
-    found = gather(config.state_dir)
+    try:
+        found = gather(config.state_dir)
+    except OSError as error:
+        return Finding("identity", False, f"{config.state_dir} cannot be read: {error.strerror}", AS_ITS_USER)
     if found["node_id"] and found["orchestrator_url"] == config.orchestrator_url:
         running = "its runner runs" if found["running"] else "no runner runs now"
         return Finding("identity", True, f"joined as {found['name']}; {running}")
@@ -137,13 +141,13 @@ def _certificate(config: Config) -> Finding:
 
 def _writable(what: str, path: Path, mend: str) -> Finding:
     nearest = _nearest(path)
-    ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK, effective_ids=True)
     return Finding(what, ok, f"{path} {'can be written' if ok else 'cannot be written'}", mend)
 
 
 def _nearest(path: Path) -> Path:
-    """The path itself, or what of it there is."""
-    return next(each for each in (path, *path.parents) if each.exists())
+    """The path itself, or what of it there is and can be seen."""
+    return next(each for each in (path, *path.parents) if os.access(each, os.F_OK, effective_ids=True))
 
 
 def _ask(config: Config, *arguments: str) -> tuple[bool, str]:

@@ -15,6 +15,7 @@ from remote_runner.container import Stopped
 from remote_runner.launch import LABEL_ATTEMPT, LABEL_RUNNER, LABEL_TASK
 from remote_runner.podman_api import EngineError, EngineUnavailable
 from remote_runner.records import Entry, Key, Phase
+from remote_runner.room import when_there_is_room
 from remote_runner.tools import Tools
 
 log = structlog.get_logger()
@@ -87,19 +88,26 @@ class Executor:
     def _see_through(self, attempt: Attempt) -> None:
         key = attempt.key
         try:
-            attempt.run()
+            self._run(attempt)
         except Stopped:
             log.info("left to run", task=key.task_id, attempt=key.attempt)
-        except Dropped as dropped:
-            log.warning("dropped: no permit to start", task=key.task_id, attempt=key.attempt, why=str(dropped))
-            self._tools.journal.settle(key)
-            self.settled(key)
-        except Exception as error:  # noqa: BLE001  a thread's outermost frame: an attempt must not end without a verdict
-            self._broken(key, error)
         finally:
             with self._change:
                 self._running.pop(key, None)
                 self._change.notify_all()
+
+    def _run(self, attempt: Attempt) -> None:
+        key = attempt.key
+        try:
+            attempt.run()
+        except Stopped:
+            raise
+        except Dropped as dropped:
+            log.warning("dropped: no permit to start", task=key.task_id, attempt=key.attempt, why=str(dropped))
+            when_there_is_room(lambda: self._tools.journal.settle(key), self._tools.stop)
+            self.settled(key)
+        except Exception as error:  # noqa: BLE001  a thread's outermost frame: an attempt must not end without a verdict
+            self._broken(key, error)
 
     def _broken(self, key: Key, error: Exception) -> None:
         if self._tools.stop.is_set():
@@ -108,7 +116,8 @@ class Executor:
         with contextlib.suppress(EngineError, EngineUnavailable):
             self._tools.engine.remove(key.container)
         message = f"the runner failed: {type(error).__name__}: {error}"
-        self._tools.journal.finish(key, verdict.failed(key, Reason.LAUNCH_FAILED, message))
+        report = verdict.failed(key, Reason.LAUNCH_FAILED, message)
+        when_there_is_room(lambda: self._tools.journal.finish(key, report), self._tools.stop)
         self._tools.outbox_filled()
 
     def _sweep(self) -> None:

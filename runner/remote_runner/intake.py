@@ -11,6 +11,7 @@ from remote_runner import verdict
 from remote_runner.admission import is_task_id, objection
 from remote_runner.executor import Executor
 from remote_runner.journal import Journal
+from remote_runner.journal_file import NoRoom
 from remote_runner.records import Entry, Key, Phase
 
 log = structlog.get_logger()
@@ -46,7 +47,12 @@ class Intake:
         wrong = objection(assignment)
         if wrong is not None:
             return self.refuse(key, wrong), wrong
-        return self._take(key, assignment), ""
+        try:
+            return self._take(key, assignment), ""
+        except NoRoom as error:
+            # what is not journalled is not held: the orchestrator gives it again, here or elsewhere
+            log.error("nothing is taken: the node's disk is full", task=key.task_id, error=str(error))
+            return Offer.BUSY, "the node's disk is full: send it again later, or to another node"
 
     def _take(self, key: Key, assignment: Assignment) -> Offer:
         with self._lock:
@@ -72,8 +78,12 @@ class Intake:
             nothing = Assignment(task_id=key.task_id, attempt=key.attempt, prompt="", orchestrator_url="")
             with self._lock:
                 report = verdict.failed(key, Reason.REFUSED_BY_NODE, why)
-                if not self._journal.refuse(nothing, self._boot_id, report):
-                    return Offer.DUPLICATE
+                try:
+                    if not self._journal.refuse(nothing, self._boot_id, report):
+                        return Offer.DUPLICATE
+                except NoRoom as error:
+                    log.error("the refusal is not journalled", task=key.task_id, error=str(error))
+                    return Offer.BUSY
         return Offer.REFUSED
 
     def cancel(self, key: Key) -> None:

@@ -4,47 +4,51 @@ One connection, shared under a lock; every commit is fsynced, so a runner killed
 here what it must go on with.
 """
 
+import contextlib
+import functools
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from qb.contract.logs import SessionUpload
 from qb.contract.tasks import Assignment, OutputChunk, StatusReport
 from remote_runner.failpoints import around
+from remote_runner.journal_file import NoRoom, Reserve, naming_a_full_disk, open_file
 from remote_runner.records import Entry, Key, Kind, Letter, Phase, Piece
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS attempts(
-  task_id TEXT NOT NULL, attempt INTEGER NOT NULL, phase TEXT NOT NULL, assignment TEXT NOT NULL,
-  boot_id TEXT NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0, position TEXT NOT NULL DEFAULT '',
-  output_seq INTEGER NOT NULL DEFAULT 0, changed_at REAL NOT NULL, PRIMARY KEY(task_id, attempt));
-CREATE TABLE IF NOT EXISTS outbox(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL, attempt INTEGER NOT NULL,
-  kind TEXT NOT NULL, body TEXT NOT NULL, size INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS outbox_of_attempt ON outbox(task_id, attempt, id);
-"""
 KEEP_SECONDS = 30 * 24 * 3600
 """How long a settled attempt is remembered, so that a late redelivery is known for a duplicate."""
+_P = ParamSpec("_P")
+
+
+def _surely(write: Callable[Concatenate["Journal", _P], None]) -> Callable[Concatenate["Journal", _P], None]:
+    """A write that must not wait: on a full disk it has the room that is kept for it."""
+
+    @functools.wraps(write)
+    def written(self: "Journal", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            write(self, *args, **kwargs)
+        except NoRoom:
+            self.make_room()
+            write(self, *args, **kwargs)
+
+    return written
 
 
 class Journal:
-    """The journal at `path`. Thread-safe."""
+    """The journal at `path`. Thread-safe. What writes raises NoRoom where the disk is full."""
 
     def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._lock = threading.Lock()
-        path.touch(mode=0o600, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA cache_size=-512")
-        self._db.executescript(SCHEMA)
-        _migrate(self._db)
+        self._path = path
+        self._reserve = Reserve(path.with_suffix(".reserve"))
+        self._db = open_file(path, self._reserve)
+        self._reserve.keep()
         (self._spooled,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM outbox").fetchone()
 
     def close(self) -> None:
@@ -101,12 +105,14 @@ class Journal:
         with self._change(f"journal.{phase}") as db:
             db.execute(sql, (phase, self._now(), key.task_id, key.attempt))
 
+    @_surely
     def cancel(self, key: Key) -> None:
         """Record that the operator wants this attempt stopped."""
         sql = "UPDATE attempts SET cancelled = 1 WHERE task_id = ? AND attempt = ?"
         with self._change("journal.cancel") as db:
             db.execute(sql, (key.task_id, key.attempt))
 
+    @_surely
     def exited(self, key: Key, code: int | None) -> None:
         """Record the exit code of a container that is about to be removed before its verdict is taken."""
         sql = "UPDATE attempts SET exit_code = ? WHERE task_id = ? AND attempt = ?"
@@ -142,13 +148,19 @@ class Journal:
                 (position, seq + len(pieces), key.task_id, key.attempt),
             )
 
+    @_surely
+    def mark(self, key: Key, piece: Piece, position: str) -> None:
+        """As `spool`, a line that says where output was left out."""
+        self.spool(key, [piece], position)
+
+    @_surely
     def finish(
         self,
         key: Key,
         report: StatusReport,
         *,
-        sessions: Iterable[SessionUpload] = (),
-        artifacts: Iterable[tuple[str, str]] = (),
+        sessions: Sequence[SessionUpload] = (),
+        artifacts: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Record the exit, and what is to be sent for it: the agent's log, artifacts (path, name), the verdict."""
         with self._change("journal.finish") as db:
@@ -162,6 +174,7 @@ class Journal:
                 (Phase.EXITED, self._now(), key.task_id, key.attempt),
             )
 
+    @_surely
     def settle(self, key: Key) -> None:
         """The attempt is over for the orchestrator: nothing of it is sent any more, its secrets are wiped."""
         with self._change("journal.settle") as db:
@@ -175,12 +188,14 @@ class Journal:
                 (Phase.REPORTED, self._now(), key.task_id, key.attempt),
             )
             self._spooled -= size
+        self._reserve.keep()
 
     def unswept(self, keep: float) -> list[Key]:
         """The attempts settled more than `keep` seconds ago whose workspaces are still there."""
         sql = "SELECT task_id, attempt FROM attempts WHERE phase = ? AND NOT swept AND changed_at < ?"
         return [Key(*row) for row in self._all(sql, (Phase.REPORTED, self._now() - keep))]
 
+    @_surely
     def swept(self, key: Key) -> None:
         """The attempt's workspace is gone."""
         with self._change("journal.swept") as db:
@@ -206,11 +221,19 @@ class Journal:
         rows = self._all(sql, (key.task_id, key.attempt, Kind.OUTPUT, key.task_id, key.attempt, most))
         return [Letter(row[0], key, Kind(row[1]), row[2], row[3]) for row in rows]
 
+    @_surely
     def sent(self, letters: Sequence[Letter]) -> None:
         """These need not be sent again."""
         with self._change("journal.sent") as db:
             db.executemany("DELETE FROM outbox WHERE id = ?", [(letter.id,) for letter in letters])
             self._spooled -= sum(letter.size for letter in letters)
+
+    def rewrite(self, letters: Sequence[Letter], bodies: Sequence[str]) -> None:
+        """Send other bodies in their places."""
+        with self._change("journal.sent") as db:
+            for letter, body in zip(letters, bodies, strict=True):
+                db.execute("UPDATE outbox SET body = ?, size = ? WHERE id = ?", (body, len(body), letter.id))
+                self._spooled += len(body) - letter.size
 
     def _post(self, db: sqlite3.Connection, key: Key, kind: Kind, body: str) -> None:
         size = len(body)
@@ -224,24 +247,24 @@ class Journal:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
-    @contextmanager
+    def make_room(self) -> None:
+        """Give up what is kept for a full disk."""
+        self._reserve.give_up()
+        with self._lock, contextlib.suppress(sqlite3.OperationalError):
+            # what is in the file itself leaves its place in the write-ahead log to others
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    @contextlib.contextmanager
     def _change(self, step: str) -> Iterator[sqlite3.Connection]:
-        with around(step), self._lock:
+        with around(step), self._lock, naming_a_full_disk(self._path):
             before = self._spooled
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
                 self._spooled = before
+                # on a full disk SQLite has rolled back by itself
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    """Add what journals of earlier releases lack."""
-    columns = {row[1] for row in db.execute("PRAGMA table_info(attempts)")}
-    if "swept" not in columns:
-        db.execute("ALTER TABLE attempts ADD COLUMN swept INTEGER NOT NULL DEFAULT 0")
-    if "exit_code" not in columns:
-        db.execute("ALTER TABLE attempts ADD COLUMN exit_code INTEGER")

@@ -14,7 +14,7 @@ from qb.contract.states import WIRE, NodeMode
 from remote_runner.backoff import Backoff
 from remote_runner.config import Config
 from remote_runner.failpoints import around_request
-from remote_runner.statedir import Identity, StateDir
+from remote_runner.statedir import Identity, StateDir, StateError
 from remote_runner.trouble import Trouble
 
 ANSWER_LIMIT = 4 << 20
@@ -100,6 +100,8 @@ class Membership:
             except (ClientError, JoinRefused) as error:
                 log.warning("the node's key is refused, and registering again failed", error=str(error))
                 return False
+            except StateError as error:
+                log.error("the node has a new key, which the next start will not know", error=str(error))
             return True
 
     def _register(self) -> None:
@@ -144,7 +146,7 @@ class Membership:
 
     def _keep(self, client: QbClient) -> None:
         node = client.register(self._body)
-        self._state.remember(Identity(self._config.orchestrator_url, node.name, node.id, node.api_key))
         self._key = node.api_key
         self._client.use_key(node.api_key)
+        self._state.remember(Identity(self._config.orchestrator_url, node.name, node.id, node.api_key))
         log.info("registered", node=node.name, node_id=node.id)

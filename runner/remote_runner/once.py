@@ -29,8 +29,10 @@ def hand_over(handed: Handed | None, path: Path, tools: Tools, intake: Intake) -
         offer, why = intake.offer(handed.assignment)
         if offer is not Offer.BUSY:
             log.info("handed over", task=handed.assignment.task_id, offer=offer, why=why)
-            path.unlink(missing_ok=True)
+            if offer is not Offer.CLOSED:  # else it is in no journal: the next start takes it
+                path.unlink(missing_ok=True)
             break
-        intake.wait_ready(1.0)
+        if intake.wait_ready(1.0):
+            tools.stop.wait(0.2)  # it was no slot that was missing
     intake.closed.set()
     tools.stop.wait()

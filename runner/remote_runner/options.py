@@ -60,13 +60,16 @@ def url(text: str) -> str:
 
 def path(text: str) -> Path:
     """An absolute path; ~ is the home directory."""
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
 def existing_file(text: str) -> Path:
     """The path of a file that is there."""
     found = path(text)
-    if not found.is_file():
+    if not _looked_at(text, found.is_file):
         raise argparse.ArgumentTypeError(f"{text}: there is no such file; name one that exists")
     return found
 
@@ -74,9 +77,16 @@ def existing_file(text: str) -> Path:
 def existing_folder(text: str) -> Path:
     """The path of a folder that is there."""
     found = path(text)
-    if not found.is_dir():
+    if not _looked_at(text, found.is_dir):
         raise argparse.ArgumentTypeError(f"{text}: there is no such folder; name one that exists")
     return found
+
+
+def _looked_at(text: str, look: Callable[[], bool]) -> bool:
+    try:
+        return look()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
 
 
 def pair(text: str) -> tuple[str, str]:

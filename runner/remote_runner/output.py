@@ -1,15 +1,19 @@
 """Takes a container's output from its log into the outbox, within the room that the outbox has."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from qb.contract.states import Stream
 from remote_runner.journal import Journal
+from remote_runner.journal_file import NoRoom
 from remote_runner.logfile import ContainerLog
 from remote_runner.records import Entry, Piece
 
-DROPPED = "[{size} bytes of output are missing here: the orchestrator could not be reached and the spool is full]\n"
+DROPPED = "[{size} bytes of output are missing here: {why}]\n"
+SPOOL_FULL = "the orchestrator could not be reached and the spool is full"
+DISK_FULL = "the node's disk was full"
 CUT = "[output is missing here: the log was cut while the runner was away]\n"
 
 
@@ -25,41 +29,54 @@ class OutputPump:
         self._outbox_filled = outbox_filled
         self._log = ContainerLog(log, entry.position)
         self._dropped = 0
+        self._why = ""
 
     def pump(self) -> bool:
         """Move what came since; says whether there was anything."""
         if self._journal.spooled > self._limit:
-            skipped = self._log.skip()
-            self._dropped += skipped
-            return bool(skipped)
-        self._mark()
+            return self._pass_over(SPOOL_FULL)
+        try:
+            self._mark(lambda piece: self._spool([piece]))
+        except NoRoom:
+            return self._pass_over(DISK_FULL)
         pieces = self._log.read()
-        if self._log.gap:
+        try:
+            self._spool([_note(CUT), *pieces] if self._log.gap else pieces)
             self._log.gap = False
-            pieces.insert(0, _note(CUT))
-        if pieces:
-            self._spool(pieces)
+        except NoRoom:
+            self._drop(sum(len(piece.text.encode()) for piece in pieces), DISK_FULL)
         return bool(pieces)
 
     def drain(self) -> None:
         """Move the rest, once the container has ended."""
         while self.pump():
             pass
-        self._mark()
+        with contextlib.suppress(NoRoom):
+            self._mark(lambda piece: self._journal.mark(self._key, piece, self._log.position))
 
     def close(self) -> None:
         """Close the log."""
         self._log.close()
 
-    def _mark(self) -> None:
-        """Say where output was left out, and how much: the mark itself always finds room."""
+    def _pass_over(self, why: str) -> bool:
+        skipped = self._log.skip()
+        self._drop(skipped, why)
+        return bool(skipped)
+
+    def _drop(self, size: int, why: str) -> None:
+        self._dropped += size
+        self._why = self._why or why
+
+    def _mark(self, spool: Callable[[Piece], None]) -> None:
+        """Say where output was left out, how much, and why."""
         if self._dropped:
-            self._spool([_note(DROPPED.format(size=self._dropped))])
-            self._dropped = 0
+            spool(_note(DROPPED.format(size=self._dropped, why=self._why)))
+            self._dropped, self._why = 0, ""
 
     def _spool(self, pieces: list[Piece]) -> None:
-        self._journal.spool(self._key, pieces, self._log.position)
-        self._outbox_filled()
+        if pieces:
+            self._journal.spool(self._key, pieces, self._log.position)
+            self._outbox_filled()
 
 
 def _note(text: str) -> Piece:

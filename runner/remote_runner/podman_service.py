@@ -18,6 +18,7 @@ from remote_runner.backoff import Backoff
 PR_SET_PDEATHSIG = 1
 SOCKET_PATH_LIMIT = 100
 START_SECONDS = 60.0
+END_SECONDS = 5.0
 _libc = ctypes.CDLL(None, use_errno=True)
 log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ class PodmanService:
         """Stop it. Containers go on: each belongs to its own conmon."""
         self._stop.set()
         if self._child:
-            self._child.terminate()
+            _end(self._child)
         self._keeper.join(3)
         with contextlib.suppress(OSError):
             self._path.unlink()
@@ -80,7 +81,9 @@ class PodmanService:
             if self._wait_for_socket(self._child):
                 backoff.reset()
                 self._ready.set()
-            self._child.wait()
+                self._child.wait()
+            else:
+                _end(self._child)
             if not self._stop.is_set():
                 log.warning("podman's service ended; starting it again", code=self._child.returncode)
                 self._stop.wait(backoff.next())
@@ -103,6 +106,17 @@ class PodmanService:
             self._stop.wait(0.02)
             waited += 0.02
         return False
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """TERM, and KILL for one that does not hear it."""
+    child.terminate()
+    try:
+        child.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(END_SECONDS)
 
 
 def _die_with_parent() -> None:

@@ -94,7 +94,9 @@ class _Gate:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         allowed = self._tools.config.allow_from
         caller = ip_address(req.remote_addr.partition("%")[0])
-        if allowed and not any(caller in network for network in allowed):
+        # a socket for both kinds of addresses sees IPv4 callers as ::ffff:a.b.c.d
+        names = {caller, getattr(caller, "ipv4_mapped", None) or caller}
+        if allowed and not any(name in network for name in names for network in allowed):
             raise falcon.HTTPForbidden(description=f"{caller} is not in this node's --allow-from")
         if req.path != "/health":
             self._authenticate(req)

@@ -11,9 +11,11 @@ import structlog
 
 from qb.client import ClientError, QbClient, Refused
 from qb.contract.logs import SessionUpload
+from qb.contract.states import Stream
 from qb.contract.tasks import OutputBatch, OutputChunk, StatusReport
 from remote_runner.backoff import Backoff
 from remote_runner.journal import Journal
+from remote_runner.journal_file import NoRoom
 from remote_runner.membership import Membership
 from remote_runner.records import Key, Kind, Letter
 from remote_runner.workspaces import Workspaces
@@ -23,6 +25,7 @@ LONGEST_WAIT = 15.0
 CHUNK = 256 << 10
 PATIENCE_WITH_500 = 8
 """Tries of what is no verdict that the orchestrator answers with 500 before it is given up."""
+FAILED = "[{size} bytes of output are missing here: the orchestrator failed to take them]\n"
 
 log = structlog.get_logger()
 
@@ -62,7 +65,7 @@ class Reporter:
             for key in self._journal.senders():
                 try:
                     sent |= self._send_first(key, on_settled)
-                except ClientError as error:
+                except (ClientError, NoRoom) as error:
                     failed = True
                     self._tell(error)
             if sent:
@@ -78,16 +81,11 @@ class Reporter:
         if not letters:
             return False
         first = letters[0]
+        if first.kind is Kind.OUTPUT:
+            letters = _batch(letters)
         used = self._membership.key
         try:
-            if first.kind is Kind.OUTPUT:
-                self._send_output(key, letters)
-            elif first.kind is Kind.ARTIFACT:
-                self._send_artifact(first)
-            elif first.kind is Kind.SESSION:
-                self._client.report_session(SessionUpload.model_validate_json(first.body))
-            else:
-                self._client.report_status(StatusReport.model_validate_json(first.body))
+            self._send(key, letters)
         except Refused as error:
             if error.status == 401:
                 self._membership.renew(used)
@@ -95,6 +93,10 @@ class Reporter:
             if not self._hopeless(error, first):
                 raise
             log.warning("the orchestrator does not take this", task=key.task_id, kind=first.kind, why=error.detail)
+            if first.kind is Kind.OUTPUT:
+                self._leave_out(letters, error)
+                return True
+        self._failures.pop(first.id, None)
         if first.kind is Kind.VERDICT:
             self._journal.settle(key)
             on_settled(key)
@@ -102,26 +104,42 @@ class Reporter:
             self._journal.sent([first])
         return True
 
-    def _send_output(self, key: Key, letters: list[Letter]) -> None:
-        batch: list[Letter] = []
-        size = 0
-        for letter in letters:
-            if letter.kind is not Kind.OUTPUT or (batch and size + letter.size > BATCH_CHARS):
-                break
-            batch.append(letter)
-            size += letter.size
+    def _send(self, key: Key, letters: list[Letter]) -> None:
+        first = letters[0]
+        if first.kind is Kind.OUTPUT:
+            self._send_output(key, letters)
+        elif first.kind is Kind.ARTIFACT:
+            self._send_artifact(first)
+        elif first.kind is Kind.SESSION:
+            self._client.report_session(SessionUpload.model_validate_json(first.body))
+        else:
+            self._client.report_status(StatusReport.model_validate_json(first.body))
+
+    def _send_output(self, key: Key, batch: list[Letter]) -> None:
         chunks = [OutputChunk.model_validate_json(letter.body) for letter in batch]
         body = OutputBatch(attempt=key.attempt, chunks=chunks)
-        try:
-            accepted = self._client.report_output(key.task_id, body)
-        except Refused as error:
-            if error.status != 401 and self._hopeless(error, batch[0]):
-                self._journal.sent(batch)
-            raise
+        accepted = self._client.report_output(key.task_id, body)
         done = [letter for letter, chunk in zip(batch, chunks, strict=True) if chunk.seq <= accepted]
+        if not done and accepted + 1 < chunks[0].seq:
+            # what it wants first is here no more, and it takes nothing after a gap: it may have been restored
+            log.warning("output is lost: the orchestrator lacks what came before", task=key.task_id, has=accepted)
+            done = batch
         self._journal.sent(done)
         if not done:
             raise ClientError(f"the orchestrator kept no output of task {key.task_id}")
+
+    def _leave_out(self, batch: list[Letter], error: Refused) -> None:
+        """Put a mark in the place of output that is answered 500 for ever: after a gap nothing would be taken."""
+        first = batch[0]
+        if error.transient and self._failures[first.id] == PATIENCE_WITH_500:
+            chunks = [OutputChunk.model_validate_json(letter.body) for letter in batch]
+            size = sum(len(chunk.text.encode()) for chunk in chunks)
+            marked = [chunk.model_copy(update={"text": ""}) for chunk in chunks]
+            marked[0] = chunks[0].model_copy(update={"text": FAILED.format(size=size), "stream": Stream.STDERR})
+            self._journal.rewrite(batch, [chunk.model_dump_json() for chunk in marked])
+        else:
+            self._failures.pop(first.id, None)
+            self._journal.sent(batch)
 
     def _send_artifact(self, letter: Letter) -> None:
         path, name = json.loads(letter.body)
@@ -138,15 +156,26 @@ class Reporter:
             return True
         if error.status != 500 or letter.kind is Kind.VERDICT:
             return False
-        count = self._failures.pop(letter.id, 0) + 1
-        if count < PATIENCE_WITH_500:
-            self._failures[letter.id] = count
-        return count >= PATIENCE_WITH_500
+        count = self._failures[letter.id] = self._failures.get(letter.id, 0) + 1
+        return count % PATIENCE_WITH_500 == 0
 
-    def _tell(self, error: ClientError) -> None:
+    def _tell(self, error: ClientError | NoRoom) -> None:
         if str(error) != self._told:
             self._told = str(error)
-            log.warning("reports wait for the orchestrator", error=self._told)
+            what = "the disk" if isinstance(error, NoRoom) else "the orchestrator"
+            log.warning(f"reports wait for {what}", error=self._told)
+
+
+def _batch(letters: list[Letter]) -> list[Letter]:
+    """The pieces of output that go in one request."""
+    batch: list[Letter] = []
+    size = 0
+    for letter in letters:
+        if letter.kind is not Kind.OUTPUT or (batch and size + letter.size > BATCH_CHARS):
+            break
+        batch.append(letter)
+        size += letter.size
+    return batch
 
 
 def _digest(file: BinaryIO) -> str:

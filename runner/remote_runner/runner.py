@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from remote_runner.heartbeat import beat
 from remote_runner.images import Images
 from remote_runner.intake import Intake
 from remote_runner.journal import Journal
+from remote_runner.journal_file import NoRoom
 from remote_runner.membership import JoinRefused, Membership, boot_id, open_client
 from remote_runner.once import hand_over, read_handed
 from remote_runner.podman_api import EngineError, EngineUnavailable, PodmanApi
@@ -106,8 +108,7 @@ def _run(
     client = owned.enter_context(open_client(config))
     boot = boot_id()
     membership = Membership(client, config, state, limits=limits, boot=boot)
-    journal = Journal(state.path / "journal.db")
-    owned.callback(journal.close)
+    journal = _journal(state, owned)
     workspaces = Workspaces(
         config.victoria_home,
         config.workspace,
@@ -160,6 +161,17 @@ def _transport(tools: Tools, intake: Intake, owned: contextlib.ExitStack, handed
     server.listen()
     owned.callback(server.close)
     return server.serve
+
+
+def _journal(state: StateDir, owned: contextlib.ExitStack) -> Journal:
+    path = state.path / "journal.db"
+    try:
+        journal = Journal(path)
+    except (sqlite3.Error, NoRoom, OSError) as error:
+        mend = "make room on its disk, or move it away and with it what is not reported yet"
+        raise CannotStart(f"{path} cannot be opened: {error}; {mend}") from error
+    owned.callback(journal.close)
+    return journal
 
 
 def _podman(config: Config, owned: contextlib.ExitStack) -> PodmanApi:

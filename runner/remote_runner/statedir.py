@@ -42,7 +42,15 @@ class StateDir:
             raise StateError(
                 f"{path} is in use by another runner; stop it, or give this one its own --state-dir"
             ) from None
-        self.runner_id = self._runner_id()
+        except OSError as error:
+            os.close(self._lock)
+            raise StateError(f"cannot lock {path}: {error.strerror}; give another with --state-dir") from error
+        try:
+            self.runner_id = self._runner_id()
+        except (OSError, UnicodeError) as error:
+            os.close(self._lock)
+            why = error.strerror if isinstance(error, OSError) else error
+            raise StateError(f"cannot use {path}: {why}; give another with --state-dir") from error
 
     def close(self) -> None:
         """Let the next runner in."""
@@ -63,8 +71,14 @@ class StateDir:
         return found if found.url == url else None
 
     def remember(self, identity: Identity) -> None:
-        """Keep the identity for the next start, mode 0600, whole or not at all."""
-        self._write("node.json", json.dumps(asdict(identity), indent=1))
+        """Keep the identity for the next start, mode 0600, whole or not at all. Raises StateError."""
+        if identity == self.identity(identity.url):
+            return
+        try:
+            self._write("node.json", json.dumps(asdict(identity), indent=1))
+        except OSError as error:
+            words = f"cannot write {self.path / 'node.json'}: {error.strerror}; make room or let this user write there"
+            raise StateError(words) from error
 
     def _runner_id(self) -> str:
         path = self.path / "runner_id"

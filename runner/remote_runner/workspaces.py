@@ -11,6 +11,7 @@ import structlog
 
 from remote_runner.choices import WorkspaceMode
 from remote_runner.journal import Journal
+from remote_runner.journal_file import NoRoom
 from remote_runner.records import Key
 from remote_runner.workspace import TASKS, Workspace
 
@@ -95,5 +96,8 @@ def sweep(workspaces: Workspaces, journal: Journal, keep: float) -> None:
 def sweep_regularly(workspaces: Workspaces, journal: Journal, keep: float, stop: threading.Event) -> None:
     """Sweep until told to stop."""
     while not stop.is_set():
-        sweep(workspaces, journal, keep)
+        try:
+            sweep(workspaces, journal, keep)
+        except NoRoom as error:
+            log.warning("the sweep goes on later", error=str(error))
         stop.wait(SWEEP_SECONDS)

@@ -51,6 +51,7 @@ class Orchestrator:
     lose_permits: int = 0
     permit_status: int = 200
     garbage: bytes | None = None
+    poison: tuple[str, ...] = ()
     key: str = "qbn_first"
     token: str = "qbr_test"
     change: threading.Condition = field(default_factory=threading.Condition)
@@ -184,10 +185,14 @@ class Handler(BaseHTTPRequestHandler):
         fleet.order.append(kind)
         if kind == "output":
             batch = OutputBatch.model_validate_json(body)
+            if any(word in chunk.text for word in fleet.poison for chunk in batch.chunks):
+                self._problem(500, "internal")
+                return
             kept = fleet.output.setdefault((task_id, batch.attempt), {})
             for chunk in batch.chunks:
-                kept.setdefault(chunk.seq, (chunk.stream.value, chunk.text))
-            self._json(200, {"accepted_to": batch.chunks[-1].seq})
+                if chunk.seq == len(kept) + 1:  # as the server: nothing after a gap
+                    kept[chunk.seq] = (chunk.stream.value, chunk.text)
+            self._json(200, {"accepted_to": len(kept)})
             return
         name = unquote(rest[0])
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_runner.config import ConfigError, read
+from remote_runner.config import ConfigError, parse, read
 
 URL = ("--orchestrator-url", "https://qb.example")
 FILE = """
@@ -78,3 +78,26 @@ def test_push_listens_on_loopback_unless_told_otherwise() -> None:
     assert read(["push", *URL], {}).host == "127.0.0.1"
     networks = read(["push", *URL, "--allow-from", "10.0.0.0/8", "--allow-from", "::1/128"], {}).allow_from
     assert [str(network) for network in networks] == ["10.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--env-file", "/there/is/none"), "argument --env-file: /there/is/none: there is no such file"),
+        (("--template", "~no-such-user/home"), "argument --template: ~no-such-user/home: "),
+        (("--env-file", "x" * 300), f"argument --env-file: {'x' * 300}: File name too long"),
+        (("--slots", "many"), "argument --slots: 'many' is no whole number"),
+        (("--slotz", "4"), "unrecognized arguments: --slotz"),
+    ],
+)
+def test_a_mistake_in_a_flag_ends_the_start_and_no_runner_that_takes_its_settings_anew(
+    flags: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read(["pull", *URL, *flags], {})
+    with pytest.raises(SystemExit) as ended:
+        parse(["pull", *URL, *flags], {})
+    assert ended.value.code == 2
+    words = capsys.readouterr().err
+    assert words.startswith("usage: remote_runner")
+    assert f": error: {said}" in words.splitlines()[-1]

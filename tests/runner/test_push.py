@@ -96,6 +96,17 @@ def test_an_address_that_is_not_allowed_gets_nothing_at_all(door: Door) -> None:
     assert door.run(assignment()).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("allowed", "status"),
+    [("127.0.0.0/8", 200), ("::ffff:127.0.0.0/104", 200), ("10.11.12.0/24", 403), ("::1/128", 403)],
+)
+def test_a_door_for_both_kinds_of_addresses_knows_a_caller_by_the_one_it_has(
+    door: Door, allowed: str, status: int
+) -> None:
+    door.open("--host", "::", "--allow-from", allowed)
+    assert door.http.get("/health").status_code == status
+
+
 def test_tls_is_served_with_the_certificate_that_is_given(door: Door, certificate: tuple[Path, Path]) -> None:
     cert, key = certificate
     door.open("--tls-cert", str(cert), "--tls-key", str(key))

@@ -45,3 +45,25 @@ def test_killed_it_is_started_again_without_its_file_and_takes_up_the_container(
     assert orchestrator.verdict(task_id).status == "success"
     assert runner.process.wait(20) == 0
     assert (orchestrator.text(task_id), orchestrator.permits(task_id)) == ("once\n", 1)
+
+
+def test_what_waits_for_a_slot_when_the_runner_ends_is_run_by_the_next(
+    orchestrator: Any, runner: Any, tmp_path: Path, until: Any
+) -> None:
+    gate = runner.home / "go"
+    first, file = hand(orchestrator, tmp_path, "until [ -e /workspace/Victoria/go ]; do sleep 0.1; done")
+    runner.start("--assignment", str(file), mode="run-once")
+    until(lambda: not file.exists() and runner.containers("--filter", "status=running"))
+    runner.end(signal.SIGKILL)
+    second, file = hand(orchestrator, tmp_path, "echo second")
+    runner.start("--assignment", str(file), "--drain-seconds", "60", mode="run-once")
+    until(lambda: runner.logged().count("event=serving") == 2, what="a runner with a full slot")
+    runner.process.send_signal(signal.SIGTERM)
+    until(lambda: "offer=closed" in runner.logged(), what="a refusal")
+    assert runner.end(signal.SIGTERM) == 0, "the second signal is for haste"
+    assert file.exists(), "it is in no journal"
+    gate.touch()
+    runner.start("--assignment", str(file), mode="run-once")
+    assert orchestrator.verdict(first).status == "success"
+    assert orchestrator.verdict(second).status == "success"
+    assert runner.process.wait(20) == 0

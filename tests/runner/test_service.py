@@ -31,12 +31,18 @@ def test_sigterm_gives_what_runs_its_time_and_sighup_takes_the_settings_anew(
 ) -> None:
     settings = tmp_path / "runner.toml"
     settings.write_text('drain_seconds = 20\n[tags]\nsite = "old"\n')
+    env_file = tmp_path / "task.env"
+    env_file.touch()
     runner.options = [option for option in runner.options if option not in ("--drain-seconds", "0")]
-    runner.start("--config", str(settings))
+    runner.start("--config", str(settings), "--env-file", str(env_file))
     until(lambda: orchestrator.polls, what="a poll")
+    env_file.unlink()
+    runner.process.send_signal(signal.SIGHUP)
+    until(lambda: "not taken anew" in runner.logged(), what="a word on the file that has gone")
+    env_file.touch()
     settings.write_text("slots = maybe\n")
     runner.process.send_signal(signal.SIGHUP)
-    until(lambda: "not taken anew" in runner.logged(), what="a word on the settings")
+    until(lambda: runner.logged().count("not taken anew") == 2, what="a word on the settings")
     settings.write_text('drain_seconds = 20\n[tags]\nsite = "new"\n')
     first = orchestrator.assign("sleep 4")
     until(lambda: orchestrator.permits(first), what="a start")

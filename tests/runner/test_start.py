@@ -1,6 +1,10 @@
 """What a runner asks of podman when it starts."""
 
+import contextlib
+import dataclasses
+import signal
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 from remote_runner import runner
 from remote_runner.errors import CannotStart
 from remote_runner.podman_api import EngineError, EngineUnavailable
+from remote_runner.statedir import Identity, StateDir, StateError
 
 
 class Podman:
@@ -51,3 +56,43 @@ def test_a_runner_that_is_told_to_end_asks_no_more(signals: Any) -> None:
     with pytest.raises(CannotStart):
         runner._limits_work(podman, signals)
     assert len(podman.failures) == 1
+
+
+URL = ("--orchestrator-url", "http://127.0.0.1:1", "--registration-token", "qbr_x")
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which a runner of this state directory does not start."""
+    with contextlib.ExitStack() as kept:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            kept.callback(signal.signal, number, signal.getsignal(number))
+        assert runner.main(["pull", *URL, "--state-dir", str(folder)]) == 1
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("remote_runner: ")]
+    return line
+
+
+def test_a_state_directory_whose_id_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runner_id").mkdir()
+    line = refused(tmp_path, capsys)
+    assert line == f"remote_runner: cannot use {tmp_path}: Is a directory; give another with --state-dir"
+    (tmp_path / "runner_id").rmdir()
+    with StateDir(tmp_path) as state:
+        assert state.runner_id, "the lock was let go"
+
+
+@pytest.mark.podman
+def test_a_journal_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "journal.db").write_bytes(b"nothing of SQLite's" * 1000)
+    line = refused(tmp_path, capsys)
+    assert line.startswith(f"remote_runner: {tmp_path}/journal.db cannot be opened: file is not a database; ")
+
+
+def test_an_identity_is_written_when_it_changes_and_not_on_each_start(small_disk: Any) -> None:
+    identity = Identity("http://x", "n1", "node-1", "qbn_1")
+    with StateDir(small_disk.path / "state") as state:
+        state.remember(identity)
+        small_disk.fill()
+        state.remember(identity)
+        with pytest.raises(StateError, match=r"cannot write .*node\.json: No space left on device; make room"):
+            state.remember(dataclasses.replace(identity, api_key="q" * 100_000))
+        assert state.identity("http://x") == identity
