@@ -14,6 +14,7 @@ from qb.dashboard.pages.pulse import pulse
 from qb.dashboard.pages.reading import Read, Rows
 from qb.dashboard.pages.task import task
 from qb.dashboard.pages.tasks import tasks
+from qb.dashboard.pages.trends import span, trends
 
 Values = dict[str, Any]
 View = Callable[..., Awaitable[Response]]
@@ -35,6 +36,14 @@ def register_routes() -> list[tuple[str, View]]:
         (r"^/audit$", audit_page),
         (r"^/trends/(?P<chart>[a-z_]{1,40})\.json$", chart_rows),
     ]
+
+
+@hookimpl
+def extra_template_vars(template: str, request: Any, datasette: Any) -> Awaitable[Values] | None:
+    """What the page of charts, which datasette-dashboards makes, shows beside them."""
+    if template != "dashboard_view.html":
+        return None
+    return trends(_reader(datasette), request.args.get("hours"), datetime.now(UTC))
 
 
 async def fleet_page(datasette: Any, request: Any) -> Response:
@@ -75,9 +84,7 @@ async def chart_rows(datasette: Any, request: Any) -> Response:
     chart = charts.get(request.url_vars["chart"])
     if chart is None:
         raise NotFound("There is no such chart")
-    hours = request.args.get("hours") or ""
-    span = int(hours) if hours.isascii() and hours.isdigit() and len(hours) <= 4 and 0 < int(hours) <= 24 * 90 else 24
-    rows = await _reader(datasette)(chart["query"], hours=span)
+    rows = await _reader(datasette)(chart["query"], hours=span(request.args.get("hours")))
     return Response.json(rows, headers={"Cache-Control": "no-store"})
 
 
