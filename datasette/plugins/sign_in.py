@@ -50,16 +50,16 @@ class SignIn:
             # Datasette checks the form's token only for who sends a cookie: another site's form brings none
             return await self._form(request, "Send the form from this page, with cookies allowed.", 403)
         posted = await request.post_vars()
-        name, password = str(posted.get("name", "")), str(posted.get("password", ""))
+        name, password, target = (str(posted.get(field, "")) for field in ("name", "password", "next"))
         async with self._one_at_a_time:
             if len(self._wrong) == TRIES and time.monotonic() - self._wrong[0] < 60:
-                return await self._form(request, "Too many wrong passwords: wait a minute.", 429)
+                return await self._form(request, "Too many wrong passwords: wait a minute.", 429, target)
             account = await asyncio.to_thread(self._accounts.signed_in, name, password[:1024])
             if account is None:
                 self._wrong.append(time.monotonic())
         if account is None:
-            return await self._form(request, "Name and password do not fit.", 403)
-        return self._begun(request, sessions.of_account(account), posted.get("next"))
+            return await self._form(request, "Name and password do not fit.", 403, target)
+        return self._begun(request, sessions.of_account(account), target)
 
     def _begun(self, request: Any, actor: sessions.Actor, target: str | None) -> Response:
         response = Response.redirect(str(self._datasette.urls.path(_local(target) or "/")))
@@ -67,10 +67,10 @@ class SignIn:
         sessions.begin(self._datasette, response, actor, secure=request.scheme == "https")
         return response
 
-    async def _form(self, request: Any, problem: str | None, status: int) -> Response:
+    async def _form(self, request: Any, problem: str | None, status: int, target: str | None = None) -> Response:
         context = {
             "problem": problem,
-            "next": _local(request.args.get("next")),
+            "next": _local(target or request.args.get("next")),
             "passwords": bool(self._accounts.all()),
         }
         html = await self._datasette.render_template("sign_in.html", context, request=request)

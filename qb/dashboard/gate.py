@@ -72,8 +72,8 @@ class Gate:
     def _sign_in_first(self, request: Any, path: str) -> Response:
         if request.method not in ("GET", "HEAD") or "." in path.rpartition("/")[2]:
             return _refused(path, "sign in first: `qb dashboard open` makes a link", 401)
-        target = quote(f"{path}?{request.query_string}" if request.query_string else path, safe="/")
-        where = self._datasette.urls.path(SIGN_IN) + ("" if path == "/" else f"?next={target}")
+        wanted = f"{path}?{request.query_string}" if request.query_string else path
+        where = self._datasette.urls.path(SIGN_IN) + ("" if wanted == "/" else f"?next={quote(wanted, safe='/')}")
         return Response.redirect(str(where), headers={"Cache-Control": "no-store"})
 
     def _path(self, scope: Mapping[str, Any]) -> str:

@@ -58,6 +58,34 @@ def test_a_page_that_was_asked_for_is_shown_after_signing_in(dashboard: Any) -> 
         assert ann.get("/qb/queue").status_code == 200
 
 
+def test_a_filtered_front_page_is_shown_after_signing_in_too(dashboard: Any) -> None:
+    with dashboard.visitor() as stranger:
+        assert stranger.get("/?tag=client%3Dacme").headers["location"] == "/-/sign-in?next=/%3Ftag%3Dclient%253Dacme"
+        assert stranger.get("/").headers["location"] == "/-/sign-in"
+
+
+def test_a_wrong_password_does_not_lose_the_page_that_was_asked_for(dashboard: Any) -> None:
+    Accounts(Place.of(dashboard.data_dir)).put("ann", Role.VIEWER, PASSWORD)
+    wanted = "/?tag=client%3Dacme"
+    with dashboard.visitor() as ann:
+        again = sign_in(ann, "ann", "not this one", next=wanted)
+        assert again.status_code == 403
+        assert f'name="next" value="{wanted}"' in again.text
+        foreign = sign_in(ann, "ann", "nor this one", next="//evil.example")
+        assert 'name="next"' not in foreign.text
+
+
+def test_signing_out_is_said_once_by_the_page_that_follows(dashboard: Any) -> None:
+    said = "You are now logged out"
+    with dashboard.visitor(Role.VIEWER) as viewer:
+        token = re.search(r'name="csrftoken" value="([^"]+)"', viewer.get("/-/logout").text)
+        assert token is not None
+        viewer.post("/-/logout", data={"csrftoken": token[1]})
+        assert said in viewer.get("/", follow_redirects=True).text
+        assert viewer.get(dashboard.link(Role.VIEWER)).status_code == 302
+        assert said not in viewer.get("/qb").text
+
+
 @pytest.mark.parametrize(
     "target", ["//evil.example", "https://evil.example", "/\\evil.example", "/\tx", "javascript:x"]
 )
