@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -53,9 +54,33 @@ def become(data_dir: Path, *, host: str, port: int, url: str | None) -> NoReturn
     address = (url or f"http://{_reachable(host)}:{port}").rstrip("/")
     line = command(place, host=host, port=port, url=address)
     around = environment(place, os.environ)
+    # a start that fails must not move the links that `qb dashboard open` makes
+    _check_free(host, port)
     place.note_address(address)
     give_way()
     os.execve(line[0], line, around)  # noqa: S606 - a fixed program, and no shell is wanted
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise DashboardError where Datasette, which opens its socket by itself in a second, could not listen."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise DashboardError(f"cannot listen on {host!r}: it is no address of this machine") from error
+    for family, kind, protocol, _, address in found:
+        try:
+            probe = socket.socket(family, kind, protocol)
+        except OSError:  # a kernel without IPv6, say: Datasette passes it over too
+            continue
+        with probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                why = f"cannot listen on {host}, port {port} ({error.strerror})"
+                raise DashboardError(f"{why}: choose another --port, or stop what uses it") from error
 
 
 def give_way() -> None:

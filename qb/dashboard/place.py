@@ -3,10 +3,15 @@
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+PATIENCE = 10.0
+"""Seconds that a change waits for another process to finish its own, which takes milliseconds."""
+_LOOK = 0.02
 
 
 class DashboardError(Exception):
@@ -53,21 +58,38 @@ class Place:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other process changes these files meanwhile."""
+        """No other process changes these files meanwhile. Raises DashboardError when one will not let go."""
         handle = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._lock(handle)
             yield
         finally:
             os.close(handle)
+
+    def _lock(self, handle: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DashboardError(
+                        f"another process has held {self.folder} for {PATIENCE:.0f} s: stop it"
+                    ) from None
+                time.sleep(_LOOK)
+            else:
+                return
 
 
 def write(path: Path, text: str) -> None:
     """Replace a file as a whole; only its owner may read it."""
     new = path.with_name(f".{path.name}.{uuid4().hex}")
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    new.replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)  # a draft that could not be finished; nothing, once it has its name

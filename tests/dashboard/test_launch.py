@@ -1,8 +1,15 @@
 """How the dashboard's process runs beside the control plane."""
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from qb.dashboard.place import Place
 
 
 def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> None:
@@ -10,3 +17,43 @@ def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> N
     threads = [int(thread.name) for thread in Path(f"/proc/{dashboard.process}/task").iterdir()]
     assert len(threads) > 1, "one for the pages, some for the queries"
     assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
+
+
+def _started(data_dir: Path, host: str, port: int) -> "subprocess.CompletedProcess[str]":
+    """What a dashboard says that cannot be started."""
+    command = [
+        sys.executable,
+        "-m",
+        "qb",
+        "dashboard",
+        "--data-dir",
+        str(data_dir),
+        "--host",
+        host,
+        "--port",
+        str(port),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0"])  # noqa: S104 - taken, so not bound
+def test_a_dashboard_whose_port_is_taken_says_so_and_leaves_the_links_alone(seeded: Path, host: str) -> None:
+    Place.of(seeded).note_address("http://127.0.0.1:8001")
+    where, family = ("::1", socket.AF_INET6) if host == "::1" else ("127.0.0.1", socket.AF_INET)
+    with socket.create_server((where, 0), family=family) as other:
+        port = other.getsockname()[1]
+        failed = _started(seeded, host, port)
+    assert failed.returncode == 1
+    assert f"port {port}" in failed.stderr
+    assert "--port" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert Place.of(seeded).address() == "http://127.0.0.1:8001"
+
+
+@pytest.mark.parametrize("host", ["198.51.100.7", "no-such-host.invalid"])
+def test_an_address_that_this_machine_does_not_have_is_refused(seeded: Path, host: str) -> None:
+    failed = _started(seeded, host, 8001)
+    assert failed.returncode == 1
+    assert host in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert Place.of(seeded).address() is None

@@ -1,0 +1,52 @@
+"""The files of the dashboard's folder are written whole or not at all, and by one process at a time."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from qb.dashboard import place as places
+from qb.dashboard.accounts import Accounts
+from qb.dashboard.place import DashboardError, Place
+from qb.dashboard.roles import Role
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A data directory in which nothing runs."""
+    (tmp_path / "qb.db").touch()
+    return Place.of(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.note_address("http://127.0.0.1:8001")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        place.note_address("http://127.0.0.1:9001")
+    assert place.address() == "http://127.0.0.1:8001"
+    assert sorted(path.name for path in place.folder.iterdir()) == ["address", "links"]
+
+
+def test_who_cannot_have_the_folder_alone_says_so_and_changes_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "PATIENCE", 0.2)
+    holder = os.open(place.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(DashboardError, match="another process"):
+            Accounts(place).put("dora", Role.VIEWER, PASSWORD)
+    finally:
+        os.close(holder)
+    assert Accounts(place).all() == []
+    Accounts(place).put("dora", Role.VIEWER, PASSWORD)
+    assert [each.name for each in Accounts(place).all()] == ["dora"]
