@@ -1,11 +1,16 @@
 """Pages that keep themselves current, and leave the reader alone while they do."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import Browser, expect
 
+from qb.domain.times import iso, utc_now
+from qb.store import output
 from qb.store import tasks as task_store
 from qb.store.database import connect
-from tests.browser.conftest import visit
+from tests.browser.conftest import keep_alive, visit
 from tests.dashboard.conftest import Dashboard
 from tests.dashboard.seed import HOSTILE, Seeder
 
@@ -89,6 +94,93 @@ def test_a_page_that_cannot_be_renewed_says_how_old_it_is(browser: Browser, noth
         expect(page.locator("#freshness")).to_contain_text("the dashboard does not answer", timeout=15_000)
         page.context.set_offline(False)
         expect(page.locator("#freshness")).to_have_text("Live", timeout=15_000)
+
+
+def test_trends_that_cannot_be_renewed_say_how_old_they_are(browser: Browser, nothing: Dashboard) -> None:
+    with visit(browser, nothing) as page:
+        page.goto(f"{nothing.url}/-/dashboards/trends?hours=24")
+        page.wait_for_selector("body[data-drawn]")
+        expect(page.locator("#freshness")).to_have_text("Live")
+        page.context.set_offline(True)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        told = re.compile(r"Not current: ([2-9]|\d\d) s old, the dashboard does not answer")
+        expect(page.locator("#freshness")).to_have_text(told, timeout=15_000)
+        page.context.set_offline(False)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.locator("#freshness")).to_have_text("Live", timeout=15_000)
+
+
+def test_trends_say_when_nobody_is_heard_from_any_more(browser: Browser, tidy: Dashboard) -> None:
+    with visit(browser, tidy) as page:
+        page.goto(f"{tidy.url}/-/dashboards/trends?hours=24")
+        page.wait_for_selector("body[data-drawn='7']")
+        assert page.locator("#quiet").count() == 0
+        waiting = page.inner_text("#waiting-now")
+        drawn = page.locator(".plot svg").first.element_handle()
+        long_ago = iso(utc_now() - timedelta(minutes=5))
+        db = connect(tidy.data_dir / "qb.db")
+        try:
+            Seeder(db).task("One more that waits", age=0)
+            db.execute("UPDATE nodes SET last_seen_at = min(last_seen_at, ?)", (long_ago,))
+            db.execute("UPDATE task_events SET at = ? WHERE id = (SELECT max(id) FROM task_events)", (long_ago,))
+        finally:
+            db.close()
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.locator("#quiet")).to_contain_text("Is the control plane running?", timeout=15_000)
+        expect(page.locator("#waiting-now")).not_to_have_text(waiting)
+        assert drawn.evaluate("each => each.isConnected"), "what has not changed is not drawn anew"
+        keep_alive(tidy)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.locator("#quiet")).to_have_count(0, timeout=15_000)
+
+
+@pytest.mark.parametrize("path", ["/tasks?status=error", "/-/dashboards/trends?hours=6"])
+def test_a_page_whose_session_has_ended_leads_to_signing_in_and_back(
+    browser: Browser, nothing: Dashboard, path: str
+) -> None:
+    with visit(browser, nothing) as page:
+        page.goto(nothing.url + path)
+        if "trends" in path:
+            page.wait_for_selector("body[data-drawn]")
+        page.context.clear_cookies()
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        told = re.compile(r"Not current: \d+ s old, you are signed out: sign in again")
+        expect(page.locator("#freshness")).to_have_text(told, timeout=15_000)
+        page.click("#freshness a")
+        page.wait_for_url(re.compile(r"/-/sign-in\?next="))
+        page.goto(f"{nothing.link()}&{page.url.partition('?')[2]}")
+        assert page.url == nothing.url + path
+
+
+def test_output_that_comes_while_the_page_is_open_is_shown_and_followed_at_its_end(
+    browser: Browser, fleet: Fleet
+) -> None:
+    dashboard, _ = fleet
+    at_end = "each => each.scrollTop > 0 && each.scrollHeight - each.scrollTop - each.clientHeight < 8"
+    db = connect(dashboard.data_dir / "qb.db")
+
+    def write(first: int, last: int) -> None:
+        lines = [output.Line(seq, "stdout", s.at(0), f"line {seq}\n", 9) for seq in range(first, last + 1)]
+        output.add(db, output.log(db, task_id, 1), lines, last_seq=last)
+
+    try:
+        s = Seeder(db)
+        node_id = db.execute("SELECT id FROM nodes WHERE name = 'edge-graz-6'").fetchone()[0]
+        task_id = s.task("Say much", age=5)
+        s.start(task_id, node_id, ago=3)
+        with visit(browser, dashboard) as page:
+            page.goto(f"{dashboard.url}/task/{task_id}")
+            expect(page.locator("main")).to_contain_text("The container has written nothing.")
+            for first, last in ((1, 120), (121, 200)):
+                write(first, last)
+                expect(page.locator("#output")).to_contain_text(f"line {last}\n", timeout=WITHIN_MS)
+                assert page.locator("#output").evaluate(at_end), f"line {last} is out of sight"
+            page.locator("#output").evaluate("each => { each.scrollTop = 40; }")
+            write(201, 220)
+            expect(page.locator("#output")).to_contain_text("line 220\n", timeout=WITHIN_MS)
+            assert page.locator("#output").evaluate("each => each.scrollTop") == 40, "the reader is reading there"
+    finally:
+        db.close()
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/task/{hostile}", "/task/{done}", "/qb/nodes", "/qb/task_specs"])

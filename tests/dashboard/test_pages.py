@@ -13,7 +13,7 @@ from qb.store import audit
 from qb.store.database import connect
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-ELEMENTS_OF_OURS = re.compile(r"<script(?! defer src=\"/assets/refresh\.js\")|<img|onerror=alert\(1\)>")
+ELEMENTS_OF_OURS = re.compile(r"<script(?! type=\"module\" src=\"/assets/refresh\.js\")|<img|onerror=alert\(1\)>")
 QUERIES = ["queue", "tasks_by_status?status=error", "failures_by_reason?days=", "tasks_of_a_node?node=edge-*"]
 
 
