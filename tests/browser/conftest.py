@@ -76,15 +76,21 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
 
 
 @contextmanager
-def visit(browser: Browser, dashboard: Dashboard, *, size: str = "desktop", scheme: str = "light") -> Iterator[Page]:
-    """A page of a browser that is signed in.
+def visit(
+    browser: Browser, dashboard: Dashboard, *, size: str = "desktop", scheme: str = "light", zone: str = "UTC"
+) -> Iterator[Page]:
+    """A page of a browser that is signed in; its clock shows the time of `zone`.
 
     Fails afterwards when a page logged an error, opened a dialog, or asked for anything but the dashboard.
     """
     width, height = SIZES[size]
     complaints: list[str] = []
     keep_alive(dashboard)
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        timezone_id=zone,
+    )
     context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
 

@@ -1,0 +1,58 @@
+"""What the charts of the trends say where one points at them."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.conftest import SCREENSHOTS, visit
+from tests.dashboard.conftest import Dashboard
+
+TOLD = {
+    "tasks_per_hour": ["hour (UTC)", "outcome", "tasks"],
+    "queue_depth": ["time (UTC)", "tasks waiting"],
+    "wait": ["hour (UTC)", "share", "minutes"],
+    "duration": ["hour (UTC)", "share", "minutes"],
+    "failures": ["reason", "outcome", "tasks"],
+    "cost": ["client", "model", "USD", "tokens"],
+    "tokens": ["client", "model", "USD", "tokens"],
+}
+MARKS = ".plot :is(.mark-rect, .mark-symbol, .mark-area) > [aria-roledescription]"
+
+
+def _point_at(page: Page, mark: Locator) -> None:
+    """The middle of a bar or point; of an area its foot, where it is filled however low it is."""
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    assert box is not None
+    is_area = mark.get_attribute("aria-roledescription") == "area mark"
+    page.mouse.move(
+        box["x"] + box["width"] * 0.9 if is_area else box["x"] + box["width"] / 2,
+        box["y"] + box["height"] - 1 if is_area else box["y"] + box["height"] / 2,
+    )
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_a_chart_tells_what_is_pointed_at_in_plain_words_and_in_utc(
+    browser: Browser, tidy: Dashboard, size: str
+) -> None:
+    # half an hour off, so that a local time could not pass for one of UTC
+    with visit(browser, tidy, size=size, zone="America/St_Johns") as page:
+        page.goto(f"{tidy.url}/-/dashboards/trends?hours=24")
+        page.wait_for_selector("body[data-drawn='7']")
+        for chart, names in TOLD.items():
+            figure = page.locator(f"figure[data-chart={chart}]")
+            _point_at(page, figure.locator(MARKS).first)
+            told = page.locator("#vg-tooltip-element.visible")
+            expect(told).to_be_visible()
+            assert told.locator("td.key").all_inner_texts() == names, chart
+            if chart == "tasks_per_hour":
+                page.screenshot(path=SCREENSHOTS / f"trends-tooltip-{size}.png")
+            if names[0] == "hour (UTC)":
+                assert re.fullmatch(r"[A-Z][a-z]{2} \d\d \d\d:00", told.locator("td.value").first.inner_text())
+            for description in figure.locator("[aria-label]").evaluate_all("all => all.map((each) => each.ariaLabel)"):
+                assert "year-month" not in description and "_index" not in description, chart
+            page.mouse.move(0, 0)
+        captions = page.locator("figcaption").filter(has_text=re.compile("hour")).all_inner_texts()
+        assert captions
+        assert all("UTC" in caption for caption in captions)
