@@ -19,6 +19,8 @@ TOLD = {
 }
 MARKS = ".plot :is(.mark-rect, .mark-symbol, .mark-area) > [aria-roledescription]"
 
+GROUND = "each => getComputedStyle(each).backgroundColor"
+
 
 def _point_at(page: Page, mark: Locator) -> None:
     """The middle of a bar or point; of an area its foot, where it is filled however low it is."""
@@ -32,12 +34,12 @@ def _point_at(page: Page, mark: Locator) -> None:
     )
 
 
-@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_a_chart_tells_what_is_pointed_at_in_plain_words_and_in_utc(
-    browser: Browser, tidy: Dashboard, size: str
+    browser: Browser, tidy: Dashboard, size: str, scheme: str
 ) -> None:
     # half an hour off, so that a local time could not pass for one of UTC
-    with visit(browser, tidy, size=size, zone="America/St_Johns") as page:
+    with visit(browser, tidy, size=size, scheme=scheme, zone="America/St_Johns") as page:
         page.goto(f"{tidy.url}/-/dashboards/trends?hours=24")
         page.wait_for_selector("body[data-drawn='7']")
         for chart, names in TOLD.items():
@@ -47,7 +49,12 @@ def test_a_chart_tells_what_is_pointed_at_in_plain_words_and_in_utc(
             expect(told).to_be_visible()
             assert told.locator("td.key").all_inner_texts() == names, chart
             if chart == "tasks_per_hour":
-                page.screenshot(path=SCREENSHOTS / f"trends-tooltip-{size}.png")
+                SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+                page.screenshot(path=SCREENSHOTS / f"trends-tooltip-{size}-{scheme}.png")
+                name, value = told.locator("td").nth(0).bounding_box(), told.locator("td").nth(1).bounding_box()
+                assert name is not None and value is not None
+                assert name["y"] == value["y"], "a line each, though tables are cards on a phone"
+                assert told.evaluate(GROUND) == figure.evaluate(GROUND)
             if names[0] == "hour (UTC)":
                 assert re.fullmatch(r"[A-Z][a-z]{2} \d\d \d\d:00", told.locator("td.value").first.inner_text())
             for description in figure.locator("[aria-label]").evaluate_all("all => all.map((each) => each.ariaLabel)"):
