@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -179,6 +180,32 @@ def test_when_nothing_has_been_heard_the_page_doubts_the_control_plane(dashboard
         db.executemany("UPDATE nodes SET last_seen_at = ? WHERE id = ?", [tuple(row) for row in seen])
         db.executemany("UPDATE task_events SET at = ? WHERE id = ?", [tuple(row) for row in happened])
         db.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/tasks", "/task/{done}", "/node/edge-berlin-1", "/audit", "/-/dashboards/trends?hours=24", "/qb",
+             "/qb/tasks", "/qb/queue"]
+)  # fmt: skip
+def test_every_page_says_which_zone_its_times_are_of(dashboard: Any, path: str) -> None:
+    page = dashboard.page(path.format(**dashboard.tasks))
+    assert page.status_code == 200
+    assert re.search(r"<footer[^>]*>[^<]*Times are UTC", page.text)
+
+
+def test_the_next_run_of_a_schedule_of_another_zone_is_told_in_utc(dashboard: Any) -> None:
+    with closing(connect(dashboard.data_dir / "qb.db")) as db:
+        task_id = dashboard.seeder.Seeder(db).task("Count the votes", age=5)
+        db.execute("UPDATE tasks SET schedule_id = id WHERE id = ?", (task_id,))
+        db.execute(
+            "INSERT INTO schedules (task_id, recurrence, time_zone, next_run_at, created_at) VALUES (?, ?, ?, ?, ?)",
+            (task_id, "0 6 * * 1-5", "Europe/Oslo", "2026-11-28T21:13:58.000Z", iso(utc_now())),
+        )
+        try:
+            row = dashboard.page("/tasks").text.partition(f'id="schedule-{task_id}"')[2].partition("</tr>")[0]
+        finally:
+            db.execute("DELETE FROM schedules WHERE task_id = ?", (task_id,))
+    assert "Europe/Oslo" in row
+    assert "2026-11-28 21:13:58 UTC" in row
 
 
 def test_an_empty_fleet_says_what_to_do_next(empty_dashboard: Any) -> None:
