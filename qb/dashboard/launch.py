@@ -29,9 +29,12 @@ def configuration() -> Path:
 
 
 def command(place: Place, *, host: str, port: int, url: str) -> list[str]:
-    """Datasette over qb.db, live and read-only."""
+    """Datasette over qb.db, live and read-only; to be run in the data directory.
+
+    Datasette puts the path into a URI as it is: the name alone has nothing that means something else there.
+    """
     config = configuration()
-    line = [sys.executable, "-m", "datasette", "serve", str(place.database), "-h", host, "-p", str(port)]
+    line = [sys.executable, "-P", "-m", "datasette", "serve", place.database.name, "-h", host, "-p", str(port)]
     line += ["--metadata", str(config / "metadata.yml"), "--template-dir", str(config / "templates")]
     line += ["--plugins-dir", str(config / "plugins"), "--static", f"assets:{config / 'static'}"]
     settings = json.loads((config / "settings.json").read_text("utf-8"))
@@ -57,6 +60,7 @@ def become(data_dir: Path, *, host: str, port: int, url: str | None) -> NoReturn
     # a start that fails must not move the links that `qb dashboard open` makes
     _check_free(host, port)
     place.note_address(address)
+    os.chdir(place.database.parent)
     give_way()
     os.execve(line[0], line, around)  # noqa: S606 - a fixed program, and no shell is wanted
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qb.dashboard.place import Place
+from tests.dashboard.conftest import served
 
 
 def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> None:
@@ -17,6 +18,15 @@ def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> N
     threads = [int(thread.name) for thread in Path(f"/proc/{dashboard.process}/task").iterdir()]
     assert len(threads) > 1, "one for the pages, some for the queries"
     assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
+
+
+@pytest.mark.parametrize("name", ["q b#1%20?", "100%25", "ü"])
+def test_the_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
+    data_dir = tmp_path / name
+    data_dir.mkdir()
+    with served(data_dir, seeded=True) as running:
+        assert "edge-berlin-1" in running.page().text
+    assert [each.name for each in tmp_path.iterdir()] == [name], "nothing beside it"
 
 
 def _started(data_dir: Path, host: str, port: int) -> "subprocess.CompletedProcess[str]":
