@@ -17,7 +17,7 @@ from qb.contract.parts import parts_of
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # Controls, and marks that reorder or hide what follows: a name could read as another name.
 _TREACHEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-_TASK_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -25,6 +25,10 @@ _KILO = 1024
 _SIZES = ("KiB", "MiB", "GiB", "TiB")
 _PARTS_SHOWN = 50
 _PART_CHARS = 4_000
+_NAME_CHARS = 80
+_TASKS = "task task_id depends_on schedule_id retry_of parent_task_id root_task_id current_task_id".split()
+_PAGE_OF = {**dict.fromkeys(_TASKS, "task"), "node_id": "node", "assigned_node_id": "node"}
+"""Which page a column's values lead to."""
 
 
 def plain(value: Any) -> str:
@@ -133,15 +137,23 @@ def prepare_jinja2_environment(env: Environment) -> None:
         env.filters[each.__name__] = each
 
 
-@hookimpl
-def render_cell(value: Any, column: str, datasette: Any) -> str | None:
-    """In Datasette's own tables: a task's id leads to its page, and control characters show as U+FFFD."""
-    if not isinstance(value, str):
+@hookimpl(tryfirst=True)
+def render_cell(value: Any, column: str, table: str | None, datasette: Any) -> str | None:
+    """In Datasette's own tables: ids of tasks and nodes lead to their pages, and control characters show as U+FFFD.
+
+    A foreign key's value is {"value": id, "label": title or name}. Datasette would link it by the primary key of the
+    other table, and a task's is not its id.
+    """
+    name = value["label"] if isinstance(value, dict) else None
+    key = value["value"] if isinstance(value, dict) else value
+    if not isinstance(key, str):
         return None
-    if column in ("task", "task_id") and _TASK_ID.fullmatch(value):
-        return Markup('<a href="{}">{}</a>').format(datasette.urls.path(f"/task/{value}"), value)
-    inert = plain(value)
-    return None if inert == value else inert
+    page = "task" if column == "id" and table == "tasks" else _PAGE_OF.get(column)
+    if page and _ID.fullmatch(key):
+        href = datasette.urls.path(f"/{page}/{key}")
+        return Markup('<a href="{}">{}</a>').format(href, line(name, _NAME_CHARS) or key)
+    inert = plain(key)
+    return None if inert == key else inert
 
 
 def _seconds(moment: str, now: datetime) -> float:

@@ -1,0 +1,59 @@
+"""Datasette's pages of tables and rows: where their links lead, and that what others wrote is no link."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from html import unescape
+from typing import Any
+
+import pytest
+
+from qb.store.database import connect
+
+OF_TASKS = (
+    "task_specs task_events attempts schedules crush_sessions crush_messages artifacts task_files task_dependencies "
+    "output_logs task_questions task_metrics tasks"
+).split()
+
+
+@pytest.fixture(scope="module")
+def related(dashboard: Any) -> Iterator[Any]:
+    """The seeded fleet with a schedule and a task that waits for another."""
+    tasks = dashboard.tasks
+    with closing(connect(dashboard.data_dir / "qb.db")) as db:
+        db.execute("INSERT INTO task_dependencies (depends_on, task_id) VALUES (?, ?)", (tasks["stuck"], tasks["queued"]))
+        db.execute(
+            "INSERT INTO schedules (task_id, recurrence, created_at, time_zone, missed_runs) "
+            "VALUES (?, '0 6 * * *', '2026-01-31T12:00:00.000Z', 'UTC', 'skip')",
+            (tasks["stuck"],),
+        )
+    yield dashboard
+
+
+def _rows(page: str) -> str:
+    found = re.search(r'<table class="(?:rows-and-columns|row plain)">.*?</table>', page, re.DOTALL)
+    assert found, page
+    return found[0]
+
+
+def _links(html: str) -> set[str]:
+    return {unescape(each) for each in re.findall(r'href="([^"]+)"', html)}
+
+
+@pytest.mark.parametrize("table", OF_TASKS)
+def test_every_link_of_a_table_leads_somewhere(related: Any, table: str) -> None:
+    links = _links(_rows(related.page(f"/qb/{table}").text))
+    assert [link for link in links if link.startswith("/task/")], "the task of a row is one step away"
+    assert {link: related.page(link).status_code for link in links} == dict.fromkeys(links, 200)
+
+
+def test_a_task_is_called_by_its_title_where_it_has_one(related: Any) -> None:
+    rows = _rows(related.page("/qb/attempts").text)
+    done, hostile = related.tasks["done"], related.tasks["hostile"]
+    assert f'<a href="/task/{done}">Weekly sales</a>' in rows
+    assert f'<a href="/task/{hostile}">{hostile}</a>' in rows
+
+
+def test_both_tasks_of_a_dependency_are_linked(related: Any) -> None:
+    links = _links(_rows(related.page("/qb/task_dependencies").text))
+    assert {f"/task/{related.tasks[name]}" for name in ("stuck", "queued")} <= links
