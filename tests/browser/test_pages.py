@@ -36,7 +36,8 @@ PLAIN = {
     "fleet": "/", "tasks": "/tasks", "queue": "/tasks#waiting", "finished": "/tasks#finished",
     "audit": "/audit", "trends": "/-/dashboards/trends?hours=24", "data": "/qb",
     "failed": "/tasks?status=error", "query": "/qb/failures_by_reason?days=", "table": "/qb/nodes",
-    "sql": "/qb?sql=select+name,+status+from+nodes+order+by+name",
+    "sql": "/qb?sql=select+name,+status+from+nodes+order+by+name", "attempts": "/qb/attempts",
+    "where": "/qb/nodes?_where=slots>1", "boards": "/-/dashboards", "settings": "/-/settings",
 }  # fmt: skip
 OF_A_TASK = {"task": "done", "hostile": "hostile", "waiting": "stuck", "dialogue": "running"}
 OF_ROWS = {
@@ -44,6 +45,9 @@ OF_ROWS = {
     "node": ("node", "SELECT id FROM nodes WHERE name = 'edge-graz-6'"),
     "transcript": ("task", "SELECT id FROM tasks WHERE crush_session_id IS NOT NULL AND status = 'error' ORDER BY seq"),
     "old_node": ("node", "SELECT id FROM nodes WHERE name = 'legacy-box'"),
+    "row": ("qb/tasks", "SELECT seq FROM tasks WHERE title IS NOT NULL ORDER BY seq DESC"),
+    "node_row": ("qb/nodes", "SELECT id FROM nodes WHERE name = 'edge-graz-6'"),
+    "spec_row": ("qb/task_specs", "SELECT task_id FROM task_specs WHERE prompt LIKE '<script>%'"),
 }
 LOOKS = [("desktop", "light"), ("phone", "dark")]
 EMPTY_LOOKS = [("desktop", "dark"), ("phone", "light")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qb.dashboard.roles import Role
 from qb.store.database import connect
 
 OF_TASKS = (
@@ -57,3 +58,34 @@ def test_a_task_is_called_by_its_title_where_it_has_one(related: Any) -> None:
 def test_both_tasks_of_a_dependency_are_linked(related: Any) -> None:
     links = _links(_rows(related.page("/qb/task_dependencies").text))
     assert {f"/task/{related.tasks[name]}" for name in ("stuck", "queued")} <= links
+
+
+def test_a_row_of_tasks_leads_to_its_page_and_to_its_own_rows(related: Any) -> None:
+    rows = related.page("/qb/tasks.json?_shape=array&_sort=seq").json()
+    seq, task_id = next((row["seq"], row["id"]) for row in rows if row["id"] == related.tasks["done"])
+    page = related.page(f"/qb/tasks/{seq}")
+    assert page.status_code == 200
+    links = _links(page.text)
+    assert f"/task/{task_id}" in links
+    assert f"/qb/attempts?task_id={task_id}" in links
+    assert "0 rows" not in page.text
+    assert "1 row where" in related.page(f"/qb/attempts?task_id={task_id}").text
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_row_page_leads_nobody_to_what_is_not_for_him(related: Any, role: Role) -> None:
+    node = related.page("/qb/nodes.json?_shape=array").json()[0]["id"]
+    with related.visitor(role) as http:
+        for path in ("/qb/tasks/1", f"/qb/nodes/{node}", "/qb/placements/1", "/qb/task_events/1"):
+            page = http.get(path)
+            assert page.status_code == 200, path
+            links = {link for link in _links(page.text.partition("<main")[2]) if link != "#live"}
+            assert {link: http.get(link).status_code for link in links} == dict.fromkeys(links, 200)
+        assert ("/qb/output_logs?" in http.get("/qb/tasks/1").text) is (role is Role.ANALYST)
+
+
+def test_a_row_is_shown_whole_and_inert(related: Any) -> None:
+    page = related.page(f"/qb/task_specs/{related.tasks['hostile']}")
+    assert page.status_code == 200
+    assert "&lt;script&gt;document.title" in page.text
+    assert "\x1b" not in page.text and "\u202e" not in page.text
