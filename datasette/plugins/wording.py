@@ -139,8 +139,9 @@ def prepare_jinja2_environment(env: Environment) -> None:
 
 @hookimpl(tryfirst=True)
 def render_cell(value: Any, column: str, table: str | None, datasette: Any) -> str | None:
-    """In Datasette's own tables: ids of tasks and nodes lead to their pages, and control characters show as U+FFFD.
+    """In Datasette's own tables: ids of tasks and nodes lead to their pages, and all other text is text.
 
+    Datasette would make a link of what is an address, whoever wrote it.
     A foreign key's value is {"value": id, "label": title or name}. Datasette would link it by the primary key of the
     other table, and a task's is not its id.
     """
@@ -152,8 +153,8 @@ def render_cell(value: Any, column: str, table: str | None, datasette: Any) -> s
     if page and _ID.fullmatch(key):
         href = datasette.urls.path(f"/{page}/{key}")
         return Markup('<a href="{}">{}</a>').format(href, line(name, _NAME_CHARS) or key)
-    inert = plain(key)
-    return None if inert == key else inert
+    # a value that is nothing but a terminal sequence is not to be shown as it is
+    return _cut(plain(key) or (key and "\ufffd"), datasette.setting("truncate_cells_html"))
 
 
 def _seconds(moment: str, now: datetime) -> float:
@@ -172,8 +173,8 @@ def _span(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _PART_CHARS else text[:_PART_CHARS] + "…"
+def _cut(text: str, limit: int = _PART_CHARS) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"
 
 
 def _json(text: str) -> Any:

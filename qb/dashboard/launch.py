@@ -12,9 +12,6 @@ from urllib.parse import urlsplit
 
 from qb.dashboard.place import DashboardError, Place
 
-_PLUGINS = "datasette-dashboards,datasette-render-markdown,datasette-leaflet"
-"""What else is installed beside Datasette adds no routes: datasette-auth-passwords would bring a door of its own."""
-
 
 def configuration() -> Path:
     """The folder with metadata, settings, templates, plugins and static files. Raises DashboardError without one.
@@ -48,7 +45,7 @@ def command(place: Place, *, host: str, port: int, url: str) -> list[str]:
 
 def environment(place: Place, around: Mapping[str, str]) -> dict[str, str]:
     """What Datasette gets beside its command line, where everybody could read the secret."""
-    return {**around, "DATASETTE_SECRET": place.secret(), "DATASETTE_LOAD_PLUGINS": _PLUGINS}
+    return {**around, "DATASETTE_SECRET": place.secret()}
 
 
 def become(data_dir: Path, *, host: str, port: int, url: str | None) -> NoReturn:

@@ -89,4 +89,3 @@ def test_the_secret_is_in_the_environment_and_not_on_the_command_line(data_dir: 
     assert place.secret() not in " ".join(line)
     assert "keys.db" not in " ".join(line)
     assert line[line.index("force_https_urls") + 1] == "on"
-    assert "datasette-auth-passwords" not in around["DATASETTE_LOAD_PLUGINS"]

@@ -22,7 +22,8 @@ def related(dashboard: Any) -> Iterator[Any]:
     """The seeded fleet with a schedule and a task that waits for another."""
     tasks = dashboard.tasks
     with closing(connect(dashboard.data_dir / "qb.db")) as db:
-        db.execute("INSERT INTO task_dependencies (depends_on, task_id) VALUES (?, ?)", (tasks["stuck"], tasks["queued"]))
+        pair = (tasks["stuck"], tasks["queued"])
+        db.execute("INSERT INTO task_dependencies (depends_on, task_id) VALUES (?, ?)", pair)
         db.execute(
             "INSERT INTO schedules (task_id, recurrence, created_at, time_zone, missed_runs) "
             "VALUES (?, '0 6 * * *', '2026-01-31T12:00:00.000Z', 'UTC', 'skip')",
@@ -89,3 +90,50 @@ def test_a_row_is_shown_whole_and_inert(related: Any) -> None:
     assert page.status_code == 200
     assert "&lt;script&gt;document.title" in page.text
     assert "\x1b" not in page.text and "\u202e" not in page.text
+
+
+@pytest.fixture(scope="module")
+def luring(dashboard: Any) -> Iterator[Any]:
+    """Titles, prompts, messages and hostnames that are nothing but an address."""
+    lures = {name: f"https://evil.example/{name}" for name in ("title", "prompt", "message", "hostname")}
+    with closing(connect(dashboard.data_dir / "qb.db")) as db:
+        task = dashboard.seeder.Seeder(db).task(lures["prompt"], age=1, title=lures["title"])
+        db.execute("UPDATE tasks SET message = ? WHERE id = ?", (lures["message"], task))
+        db.execute("UPDATE nodes SET hostname = ? WHERE name = 'edge-lyon-2'", (lures["hostname"],))
+    yield dashboard
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/qb/task_specs?_sort_desc=task_id&_size=max", "/qb/tasks", "/qb/nodes", "/qb/queue", "/qb/tasks_by_status",
+        "/qb/waiting_longest", "/qb?sql=select+'https://evil.example/x'+as+x", "/qb/tasks/{seq}", "/qb/nodes/{node}",
+        "/qb/task_events", "/qb/tasks?_facet=title&_size=1", "/qb?sql=select+'https://evil.example/x'+as+task_id",
+        "/qb?sql=select+'[a](https://evil.example/x)+![b](https://evil.example/y.png)'+as+x_markdown",
+    ],
+)  # fmt: skip
+def test_an_address_that_an_agent_or_a_node_wrote_is_no_link(luring: Any, path: str) -> None:
+    seq = luring.page("/qb/tasks.json?_shape=array&_sort_desc=seq&_size=1").json()[0]["seq"]
+    node = luring.page("/qb/nodes.json?_shape=array&name=edge-lyon-2").json()[0]["id"]
+    page = luring.page(path.format(seq=seq, node=node))
+    assert page.status_code == 200
+    main = page.text.partition("<main")[2].replace(luring.url, "")
+    assert "https://evil.example/" in main or "_events" in path
+    assert not re.search(r"""(?:href|src|action)\s*=\s*["']?\s*(?:https?:)?//""", main)
+
+
+def test_text_of_controls_alone_is_inert(luring: Any) -> None:
+    with closing(connect(luring.data_dir / "qb.db")) as db:
+        db.execute("UPDATE nodes SET hostname = char(27) || '[31m', arch = char(7) || 'x' WHERE name = 'edge-lyon-2'")
+    for path in ("/qb/nodes", "/qb?sql=select+char(27)||'[31m'+as+colour,+char(8238)+as+turned,+char(7)||'x'+as+bell"):
+        page = luring.page(path)
+        assert page.status_code == 200
+        assert not re.search("[\x07\x1b\u202e]", page.text)
+        assert "\ufffdx" in page.text
+
+
+def test_a_long_value_is_cut_in_a_table_and_whole_on_its_own_page(luring: Any) -> None:
+    with closing(connect(luring.data_dir / "qb.db")) as db:
+        task = luring.seeder.Seeder(db).task("long " * 1000 + "the end", age=1)
+    assert "the end" not in _rows(luring.page(f"/qb/task_specs?task_id={task}").text)
+    assert "the end" in luring.page(f"/qb/task_specs/{task}").text

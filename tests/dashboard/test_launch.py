@@ -67,3 +67,11 @@ def test_an_address_that_this_machine_does_not_have_is_refused(seeded: Path, hos
     assert host in failed.stderr
     assert "Traceback" not in failed.stderr
     assert Place.of(seeded).address() is None
+
+
+def test_no_plugin_is_at_work_but_ours_and_the_charts(dashboard: Any) -> None:
+    static = "/-/static-plugins"
+    assert dashboard.page(f"{static}/datasette_dashboards/vega.min.js").status_code == 200
+    assert dashboard.page(f"{static}/datasette_leaflet/leaflet-v1.7.1.js").status_code == 404
+    rows = dashboard.page("/qb?sql=select+'**x**'+as+text_markdown").text
+    assert "**x**" in rows

@@ -264,7 +264,11 @@ def test_our_pages_load_nothing_from_elsewhere_and_run_no_inline_script(dashboar
     assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", page.text)
     for asset in re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text):
         assert dashboard.page(asset).status_code == 200, asset
-    assert "default-src 'self'" in dashboard.page("/qb/tasks").headers["content-security-policy"]
+    for path in ("/qb", "/qb/tasks", "/qb/tasks/1", "/qb/queue", "/qb?sql=select+1", "/-/dashboards/trends?hours=24"):
+        page = dashboard.page(path)
+        policy = dict(each.split(" ", 1) for each in page.headers["content-security-policy"].split("; "))
+        assert policy["default-src"] == policy.get("script-src", "'self'") == "'self'", path
+        assert not re.search(r"<script(?! defer src=)|<style|<[a-z][^>]*\s(?:style|on[a-z]+)=", page.text), path
 
 
 @pytest.mark.parametrize("query", QUERIES)
