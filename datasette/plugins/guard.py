@@ -25,8 +25,9 @@ _INTERNAL = "_internal"
 _SHUT = frozenset("idempotency_keys replaced_keys webhook_cursor webhook_deliveries sqlite_dbpage dbstat".split())
 """Tables that nobody reads here: whose requests were repeated, what was sent to whom; and the file's bare pages."""
 _PRAGMAS = frozenset(
-    "data_version database_list encoding foreign_key_list function_list index_info index_list index_xinfo "
-    "page_count page_size query_only recursive_triggers schema_version table_info table_list table_xinfo".split()
+    "compile_options data_version database_list encoding foreign_key_list function_list index_info index_list "
+    "index_xinfo page_count page_size query_only recursive_triggers schema_version table_info table_list "
+    "table_xinfo".split()
 )
 """What Datasette asks, and its SQL pages allow; all else could change how the connection behaves."""
 _FIXED = frozenset(("query_only", "schema_version", "recursive_triggers", "encoding", "page_size"))

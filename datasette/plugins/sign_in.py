@@ -115,18 +115,3 @@ def permission_allowed(datasette: Any, actor: Any, action: str) -> bool | None:
     if action != "execute-sql" or request is None or sessions.role(actor) is not Role.VIEWER:
         return None
     return True if permissions.is_of_a_chart(datasette, request) else None
-
-
-@hookimpl
-def forbidden(datasette: Any, request: Any, message: str) -> Any:
-    """Say which role it takes."""
-
-    async def answer() -> Response:
-        why = f"{message}: the role viewer has pages and canned queries, SQL is for analysts"
-        if request.path.endswith(".json"):
-            return Response.json({"ok": False, "error": why, "status": 403}, status=403)
-        context = {"title": "Not for this role", "error": why, "status": 403}
-        html = await datasette.render_template("error.html", context, request=request)
-        return Response.html(html, status=403)
-
-    return answer

@@ -17,10 +17,15 @@ App = Callable[..., Awaitable[None]]
 
 SIGN_IN = "/-/sign-in"
 _ANYONE = (SIGN_IN, "/favicon.ico", "/-/healthz")
-_VIEWER_INTERNALS = ("/-/sign-in", "/-/logout", "/-/static/", "/-/static-plugins/", "/-/dashboards", "/-/actor")
-"""Of Datasette's own pages under /-/, those that a viewer has use for."""
-_ANALYST_INTERNALS = (*_VIEWER_INTERNALS, "/-/databases", "/-/settings", "/-/versions")
-_NO_ONES = "this page is not part of the dashboard"
+_FOR_VIEWERS = (SIGN_IN, "/-/logout", "/-/static/", "/-/static-plugins/", "/-/dashboards", "/-/actor")
+_INTERNALS = {
+    None: (SIGN_IN,),
+    Role.VIEWER: _FOR_VIEWERS,
+    Role.ANALYST: (*_FOR_VIEWERS, "/-/databases", "/-/settings", "/-/versions"),
+}
+"""Of Datasette's own pages under /-/, those that each has use for."""
+_NOWHERE = "/-/nowhere"
+"""What Datasette is asked for in the place of its other pages: it answers that there is no such page."""
 
 current: ContextVar[Request | None] = ContextVar("current_request", default=None)
 """The request that permission checks are made for: Datasette does not tell them."""
@@ -47,27 +52,20 @@ class Gate:
         if path == "/-/healthz":
             await Response.text("ok").asgi_send(send)
             return
-        refusal = self._refusal(request, path)
-        if refusal is not None:
-            await refusal.asgi_send(send)
+        opened = _is_open(path)
+        role = None if opened else sessions.role(sessions.actor(self._datasette, request, self._accounts))
+        if role is None and not opened:
+            await self._sign_in_first(request, path).asgi_send(send)
             return
+        if path.startswith("/-/") and not _among(path, _INTERNALS[role]):
+            nowhere = _NOWHERE + (".json" if path.endswith(".json") else "")
+            scope = {**scope, "path": nowhere, "raw_path": nowhere.encode()}
         token = current.set(request)
         try:
             await yielding.let_the_writer_by(self._place.database)
             await self._app(scope, receive, _keeping_the_session(path, send))
         finally:
             current.reset(token)
-
-    def _refusal(self, request: Any, path: str) -> Response | None:
-        if path.startswith("/assets/") or path in _ANYONE:
-            return None
-        role = sessions.role(sessions.actor(self._datasette, request, self._accounts))
-        if role is None:
-            return self._sign_in_first(request, path)
-        internals = _ANALYST_INTERNALS if role is Role.ANALYST else _VIEWER_INTERNALS
-        if path.startswith("/-/") and not _among(path, internals):
-            return _refused(path, _NO_ONES, 404)
-        return None
 
     def _sign_in_first(self, request: Any, path: str) -> Response:
         if request.method not in ("GET", "HEAD") or "." in path.rpartition("/")[2]:
@@ -82,6 +80,10 @@ class Gate:
         path = raw.decode("ascii", "replace").partition("?")[0] if raw else quote(scope["path"])
         base = self._datasette.setting("base_url")
         return "/" + path[len(base) :] if base != "/" and f"{path}/".startswith(base) else str(path)
+
+
+def _is_open(path: str) -> bool:
+    return path.startswith("/assets/") or path in _ANYONE
 
 
 def _among(path: str, allowed: tuple[str, ...]) -> bool:

@@ -4,7 +4,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from qb.store.database import connect
 from tests.browser.conftest import SCREENSHOTS, visit
@@ -66,6 +66,13 @@ def _path(name: str, dashboard: Dashboard, tasks: dict[str, str]) -> str:
         db.close()
 
 
+ERRORS = {
+    "missing": ("/task/00000000-0000-4000-8000-000000000000", 404),
+    "shut": ("/qb/webhook_deliveries", 403),
+    "cut": ("/qb?sql=with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n", 400),
+}
+
+
 def _look(page: Page, name: str) -> None:
     """Take the page's picture and check what must hold of every page."""
     if name.startswith("trends"):
@@ -94,6 +101,20 @@ def test_a_page_of_a_large_fleet_is_sound(
         assert answer is not None
         assert answer.status == 200
         _look(page, f"{name}-{size}-{scheme}")
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize(("size", "scheme"), [*LOOKS, *EMPTY_LOOKS])
+def test_a_page_of_an_error_is_sound(browser: Browser, nothing: Dashboard, name: str, size: str, scheme: str) -> None:
+    path, status = ERRORS[name]
+    with visit(browser, nothing, size=size, scheme=scheme, refused=status) as page:
+        answer = page.goto(nothing.url + path)
+        assert answer is not None
+        assert answer.status == status
+        _look(page, f"{name}-error-{size}-{scheme}")
+        expect(page.locator(".leave button")).to_have_count(1)
+        page.locator(".back a").click()
+        expect(page.locator("h1")).to_have_text("Tasks" if name == "missing" else "Data")
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -108,6 +108,7 @@ def test_no_statement_and_no_page_holds_a_credential(planted: Planted, role: Rol
             found[f"where {statement}"] = planted.seen_in(http.get("/qb/tasks.json", params={"_where": f"({sql})"}))
         for place in PLACES:
             answer = http.get(re.sub("KEYS|OUT|FOLDER", lambda match: named[match[0]], place))
+            assert answer.status_code < 500, place
             found[place] = planted.seen_in(answer)
     assert {where: what for where, what in found.items() if what} == {}
     assert not (tmp_path / "out").exists()
