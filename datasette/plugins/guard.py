@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from datasette import hookimpl
+from datasette.database import Database
 from datasette.plugins import pm
 
 App = Callable[..., Awaitable[None]]
@@ -57,6 +58,23 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
         conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
         conn.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
         conn.set_authorizer(_verdict)
+
+
+class Open(Database):
+    """A database whose shut tables are on no list: Datasette would count them, and log that it may not."""
+
+    async def table_names(self) -> list[str]:
+        """The names of the others."""
+        return [name for name in await super().table_names() if name.lower() not in _SHUT]
+
+
+@hookimpl
+def startup(datasette: Any) -> None:
+    """Put such a one in the place of each database that is a file."""
+    for name, given in datasette.databases.items():
+        if given.path is not None:
+            datasette.remove_database(name)
+            datasette.add_database(Open(datasette, path=given.path, is_mutable=given.is_mutable), name=name)
 
 
 @hookimpl(trylast=True)

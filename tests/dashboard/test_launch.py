@@ -75,3 +75,11 @@ def test_no_plugin_is_at_work_but_ours_and_the_charts(dashboard: Any) -> None:
     assert dashboard.page(f"{static}/datasette_leaflet/leaflet-v1.7.1.js").status_code == 404
     rows = dashboard.page("/qb?sql=select+'**x**'+as+text_markdown").text
     assert "**x**" in rows
+
+
+def test_the_page_of_all_tables_logs_no_error(dashboard: Any) -> None:
+    for path in ("/qb", "/qb.json"):
+        assert dashboard.page(path).status_code == 200
+    log = (dashboard.data_dir / "datasette.log").read_text()
+    assert "GET /qb.json" in log
+    assert "ERROR" not in log
