@@ -1,5 +1,6 @@
 """What stands in front of every page: who is not signed in sees the sign-in page, its style, and nothing else."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
@@ -17,13 +18,15 @@ App = Callable[..., Awaitable[None]]
 
 SIGN_IN = "/-/sign-in"
 _ANYONE = (SIGN_IN, "/favicon.ico", "/-/healthz")
-_FOR_VIEWERS = (SIGN_IN, "/-/logout", "/-/static/", "/-/static-plugins/", "/-/dashboards", "/-/actor")
+_FOR_VIEWERS = (SIGN_IN, "/-/logout", "/-/static/", "/-/static-plugins/", "/-/actor")
 _INTERNALS = {
     None: (SIGN_IN,),
     Role.VIEWER: _FOR_VIEWERS,
     Role.ANALYST: (*_FOR_VIEWERS, "/-/databases", "/-/settings", "/-/versions"),
 }
 """Of Datasette's own pages under /-/, those that each has use for."""
+_BOARDS = re.compile(r"/-/dashboards(/[a-z_]+)?")
+"""The list of what datasette-dashboards draws, and a page of it: its pages of single charts are not in our look."""
 _NOWHERE = "/-/nowhere"
 """What Datasette is asked for in the place of its other pages: it answers that there is no such page."""
 
@@ -57,7 +60,7 @@ class Gate:
         if role is None and not opened:
             await self._sign_in_first(request, path).asgi_send(send)
             return
-        if path.startswith("/-/") and not _among(path, _INTERNALS[role]):
+        if path.startswith("/-/") and not (_among(path, _INTERNALS[role]) or (role and _BOARDS.fullmatch(path))):
             nowhere = _NOWHERE + (".json" if path.endswith(".json") else "")
             scope = {**scope, "path": nowhere, "raw_path": nowhere.encode()}
         token = current.set(request)
