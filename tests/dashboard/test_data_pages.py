@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qb.contract.states import Reason, TaskStatus
 from qb.dashboard.roles import Role
 from qb.store.database import connect
 
@@ -137,3 +138,78 @@ def test_a_long_value_is_cut_in_a_table_and_whole_on_its_own_page(luring: Any) -
         task = luring.seeder.Seeder(db).task("long " * 1000 + "the end", age=1)
     assert "the end" not in _rows(luring.page(f"/qb/task_specs?task_id={task}").text)
     assert "the end" in luring.page(f"/qb/task_specs/{task}").text
+
+
+@pytest.fixture(scope="module")
+def crowded(dashboard: Any) -> Iterator[Any]:
+    """More waiting tasks than a question shows, a schedule's pattern, and failures of more kinds than it shows rows."""
+    with closing(connect(dashboard.data_dir / "qb.db")) as db:
+        s = dashboard.seeder.Seeder(db)
+        db.execute("BEGIN")
+        pattern = s.task("Morning digest", age=9000, title="the pattern", priority=50)
+        db.execute("UPDATE tasks SET schedule_id = id, claimable = 0 WHERE id = ?", (pattern,))
+        for number in range(205):
+            s.task(f"waits {number}", age=100)
+        for node in range(75):
+            name = s.node(f"crowd-{node}", seen=1)
+            for reason in (Reason.TIMEOUT, Reason.EXIT_NONZERO, Reason.OUT_OF_MEMORY):
+                task = s.task("fails", age=50)
+                s.start(task, name, ago=40)
+                said = {"agent_status": "success", "exit_code": 1}
+                s.end(task, TaskStatus.ERROR, ago=30 - node / 10, reason=reason, **said)
+        db.execute("COMMIT")
+    yield dashboard
+
+
+def test_failures_by_reason_are_all_of_them(crowded: Any) -> None:
+    rows = crowded.page("/qb/failures_by_reason.json?_shape=array&days=7").json()
+    with closing(connect(crowded.data_dir / "qb.db")) as db:
+        failed = dict(db.execute("SELECT reason, count(*) FROM tasks WHERE reason IS NOT NULL GROUP BY 1").fetchall())
+        nodes = dict(
+            db.execute(
+                "SELECT reason, count(DISTINCT assigned_node_id) FROM tasks WHERE reason IS NOT NULL GROUP BY 1"
+            ).fetchall()
+        )
+    assert sum(failed.values()) > 225
+    assert {row["reason"]: row["tasks"] for row in rows} == failed
+    assert {row["reason"]: row["nodes"] for row in rows} == nodes
+    assert [row["tasks"] for row in rows] == sorted(failed.values(), reverse=True)
+
+
+@pytest.mark.parametrize("question", ["queue", "tasks_by_status", "waiting_longest", "disagreements"])
+def test_a_question_whose_answer_is_cut_says_so_and_where_the_rest_is(crowded: Any, question: str) -> None:
+    page = crowded.page(f"/qb/{question}")
+    rows = crowded.page(f"/qb/{question}.json?_shape=array").json()
+    assert len(rows) == 200
+    told = re.search(r'<p class="notice cut">(.*?)</p>', page.text, re.DOTALL)
+    assert told is not None
+    assert "first 200" in told[1]
+    [rest] = _links(told[1])
+    assert crowded.page(rest).status_code == 200
+    with crowded.visitor(Role.VIEWER) as viewer:
+        assert viewer.get(rest).status_code == 200
+
+
+def test_what_is_further_back_is_led_to_and_none_is_lost(crowded: Any) -> None:
+    path, found = "/qb/disagreements", set[str]()
+    for _ in range(3):
+        page = crowded.page(path)
+        found |= {link for link in _links(_rows(page.text)) if link.startswith("/task/")}
+        further = re.search(r'<p class="notice cut">.*?href="([^"]+)"', page.text)
+        if further is None:
+            break
+        path = unescape(further[1])
+    assert len(found) == 225
+
+
+def test_a_whole_answer_says_nothing_of_the_kind(crowded: Any) -> None:
+    for path in ("/qb/tasks_by_status?status=running", "/qb/silent_nodes", "/qb/failures_by_reason"):
+        page = crowded.page(path)
+        assert page.status_code == 200
+        assert "notice cut" not in page.text, path
+
+
+@pytest.mark.parametrize("question", ["queue", "waiting_longest", "tasks_by_status"])
+def test_a_schedules_pattern_is_no_task_that_waits(crowded: Any, question: str) -> None:
+    rows = crowded.page(f"/qb/{question}.json?_shape=array&status=pending").json()
+    assert "the pattern" not in {row["what"] for row in rows}

@@ -27,7 +27,9 @@ READS = [
     "explain select * from TABLE", "select t.* from tasks t, TABLE",
 ]  # fmt: skip
 NOBODYS = ["/-/permissions", "/-/allow-debug", "/-/messages", "/-/patterns", "/-/metadata.json", "/-/threads.json"]
-NOBODYS += [f"/-/dashboards/trends{part}" for part in ("/cost", "/embed", "/cost/embed", "/%63ost", "/embed/", "~2fcost")]
+NOBODYS += [
+    f"/-/dashboards/trends{part}" for part in ("/cost", "/embed", "/cost/embed", "/%63ost", "/embed/", "~2fcost")
+]
 
 
 @pytest.mark.parametrize("role", Role)
