@@ -31,12 +31,16 @@ CUT_TEXTS = """() => [...document.querySelectorAll('.plot svg')].flatMap((svg) =
         return each.checkVisibility({opacityProperty: true}) && !within;
     }).map((each) => each.textContent);
 })"""
+# What a table's cells hold that reaches into their neighbours.
+SPILT = """() => [...document.querySelectorAll('.rows-and-columns td')]
+    .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.textContent)"""
 
 PLAIN = {
     "fleet": "/", "tasks": "/tasks", "queue": "/tasks#waiting", "finished": "/tasks#finished",
     "audit": "/audit", "trends": "/-/dashboards/trends?hours=24", "data": "/qb",
     "failed": "/tasks?status=error", "query": "/qb/failures_by_reason?days=", "table": "/qb/nodes",
     "sql": "/qb?sql=select+name,+status+from+nodes+order+by+name", "attempts": "/qb/attempts",
+    "by_status": "/qb/tasks_by_status", "specs": "/qb/task_specs?_where=prompt+like+'<script>%25'",
     "where": "/qb/nodes?_where=slots>1", "boards": "/-/dashboards", "settings": "/-/settings",
 }  # fmt: skip
 OF_A_TASK = {"task": "done", "hostile": "hostile", "waiting": "stuck", "dialogue": "running"}
@@ -81,6 +85,7 @@ def _look(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), "the page scrolls sideways"
+    assert page.evaluate(SPILT) == []
     assert page.evaluate("document.querySelectorAll('img, iframe, object, embed').length") == 0
     page.evaluate(AXE)
     found: list[dict[str, Any]] = page.evaluate(RUN_AXE)["violations"]
