@@ -20,7 +20,6 @@ SIGN_IN = "/-/sign-in"
 _ANYONE = (SIGN_IN, "/favicon.ico", "/-/healthz")
 _FOR_VIEWERS = (SIGN_IN, "/-/logout", "/-/static/", "/-/static-plugins/", "/-/actor")
 _INTERNALS = {
-    None: (SIGN_IN,),
     Role.VIEWER: _FOR_VIEWERS,
     Role.ANALYST: (*_FOR_VIEWERS, "/-/databases", "/-/settings", "/-/versions"),
 }
@@ -55,14 +54,14 @@ class Gate:
         if path == "/-/healthz":
             await Response.text("ok").asgi_send(send)
             return
-        opened = _is_open(path)
-        role = None if opened else sessions.role(sessions.actor(self._datasette, request, self._accounts))
-        if role is None and not opened:
-            await self._sign_in_first(request, path).asgi_send(send)
-            return
-        if path.startswith("/-/") and not (_among(path, _INTERNALS[role]) or (role and _BOARDS.fullmatch(path))):
-            nowhere = _NOWHERE + (".json" if path.endswith(".json") else "")
-            scope = {**scope, "path": nowhere, "raw_path": nowhere.encode()}
+        if not _is_open(path):
+            role = sessions.role(sessions.actor(self._datasette, request, self._accounts))
+            if role is None:
+                await self._sign_in_first(request, path).asgi_send(send)
+                return
+            if path.startswith("/-/") and not (_among(path, _INTERNALS[role]) or _BOARDS.fullmatch(path)):
+                nowhere = _NOWHERE + (".json" if path.endswith(".json") else "")
+                scope = {**scope, "path": nowhere, "raw_path": nowhere.encode()}
         token = current.set(request)
         try:
             await yielding.let_the_writer_by(self._place.database)
