@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -70,10 +71,11 @@ def _path(name: str, dashboard: Dashboard, tasks: dict[str, str]) -> str:
         db.close()
 
 
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
 ERRORS = {
-    "missing": ("/task/00000000-0000-4000-8000-000000000000", 404),
-    "shut": ("/qb/webhook_deliveries", 403),
-    "cut": ("/qb?sql=with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n", 400),
+    "missing": ("/task/00000000-0000-4000-8000-000000000000", 404, "There is no task"),
+    "shut": ("/qb/webhook_deliveries", 403, "shut for every role"),
+    "cut": (f"/qb?sql={quote(ENDLESS)}", 400, "took longer than a second"),
 }
 
 
@@ -111,11 +113,12 @@ def test_a_page_of_a_large_fleet_is_sound(
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize(("size", "scheme"), [*LOOKS, *EMPTY_LOOKS])
 def test_a_page_of_an_error_is_sound(browser: Browser, nothing: Dashboard, name: str, size: str, scheme: str) -> None:
-    path, status = ERRORS[name]
+    path, status, said = ERRORS[name]
     with visit(browser, nothing, size=size, scheme=scheme, refused=status) as page:
         answer = page.goto(nothing.url + path)
         assert answer is not None
         assert answer.status == status
+        expect(page.locator("main")).to_contain_text(said)
         _look(page, f"{name}-error-{size}-{scheme}")
         expect(page.locator(".leave button")).to_have_count(1)
         page.locator(".back a").click()
