@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from qb.cli.exits import CliError, Exit
 from qb.cli.terminal import one_line
-from qb.client import BadAnswer, BadAssignment, ClientError, Refused, Unreachable
+from qb.client import BadAnswer, BadAssignment, BadCredential, ClientError, Refused, Unreachable
 from qb.contract.errors import ErrorCode
 
 
@@ -57,6 +57,7 @@ BY_STATUS: dict[int, Answer] = {
 
 BY_KIND: dict[type[ClientError], Answer] = {
     Unreachable: Answer(Exit.FAILURE, "is it running (`qb serve`), and is QB_URL right? `qb doctor` looks"),
+    BadCredential: Answer(Exit.DENIED, _KEY),
     BadAnswer: Answer(Exit.FAILURE, "does QB_URL lead to the orchestrator? `qb doctor` looks"),
     BadAssignment: Answer(Exit.FAILURE, _VERSIONS),
     Refused: Answer(Exit.FAILURE, _SERVER_LOG),

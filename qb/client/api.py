@@ -65,9 +65,9 @@ class QbClient(SchedulingCalls):
         self.admin = Administration(self._wire)
         self.dialogue = Dialogue(self._wire)
         if api_key:
-            self._wire.say("X-API-Key", api_key)
+            self._wire.identify("X-API-Key", api_key)
         if registration_token:
-            self._wire.say("X-Registration-Token", registration_token)
+            self._wire.identify("X-Registration-Token", registration_token)
 
     def close(self) -> None:
         """Drop the connections."""
@@ -83,8 +83,8 @@ class QbClient(SchedulingCalls):
 
     def use_key(self, api_key: str) -> None:
         """Speak with `api_key` from now on (a node does so once it is registered)."""
-        self._wire.say("X-Registration-Token", None)
-        self._wire.say("X-API-Key", api_key)
+        self._wire.identify("X-Registration-Token", None)
+        self._wire.identify("X-API-Key", api_key)
 
     # nodes and agents
 

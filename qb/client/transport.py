@@ -11,6 +11,7 @@ from urllib.request import getproxies
 import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from qb.client.credentials import check
 from qb.client.errors import BadAnswer, ClientError, Refused, Unreachable
 from qb.contract.errors import ErrorCode
 from qb.contract.routes import BY_NAME
@@ -20,6 +21,8 @@ ANSWER_LIMIT = 64 << 20
 
 EVENT_LIMIT = 16 << 20
 CHUNK = 256 << 10
+WORDS = {"X-API-Key": "the key", "X-Registration-Token": "the registration token"}
+"""What the headers hold that say who asks."""
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -64,14 +67,14 @@ class Transport:
         except (OSError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
             raise ClientError(f"cannot use {url}: {error}") from error
 
-    def say(self, header: str, value: str | None) -> None:
-        """Send the header with every request, or no more. Its value, a secret maybe, is in no message."""
+    def identify(self, header: str, value: str | None) -> None:
+        """Send this key or token with every request, or no more. Raises BadCredential for what cannot be one.
+
+        httpx would find that out with the first request, and show the value in its message.
+        """
         self._http.headers.pop(header, None)
-        try:
-            if value is not None:
-                self._http.headers[header] = value
-        except UnicodeEncodeError as error:
-            raise ClientError(f"{header}: the value has characters that no header may have: {error.reason}") from error
+        if value is not None:
+            self._http.headers[header] = check(value, WORDS[header])
 
     def close(self) -> None:
         """Drop the connections."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import platformdirs
 
+from qb.client.credentials import check
+from qb.client.errors import BadCredential
 from qb.contract.nodes import MAX_SLOTS
 from remote_runner.choices import PullPolicy, RootFs, WorkspaceMode
 
@@ -56,6 +58,14 @@ def url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise argparse.ArgumentTypeError(f"{text!r} is no address: it begins with http:// or https://")
     return text.rstrip("/")
+
+
+def secret(text: str) -> str:
+    """A key or token; no message shows it."""
+    try:
+        return check(text, "this secret")
+    except BadCredential as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def path(text: str) -> Path:
@@ -153,9 +163,9 @@ def _state_dir() -> Path:
 OPTIONS: tuple[Option, ...] = (
     Option("--orchestrator-url", url, None, "URL", "where the control plane answers", JOINING),
     Option(
-        "--registration-token", str, None, "T", "lets this node join the fleet", JOINING, env="QB_REGISTRATION_TOKEN"
+        "--registration-token", secret, None, "T", "lets this node join the fleet", JOINING, env="QB_REGISTRATION_TOKEN"
     ),
-    Option("--api-key", str, None, "K", "a key that the node already has", JOINING, env="QB_NODE_KEY"),
+    Option("--api-key", secret, None, "K", "a key that the node already has", JOINING, env="QB_NODE_KEY"),
     Option("--ca-file", existing_file, None, "F", "CA of an orchestrator with a private one", JOINING),
     Option("--poll-interval", between(0.1, 3600, float), 30.0, "S", "longest wait after failures", JOINING),
     Option("--name", str, socket.gethostname(), "N", "the node's name; default: the host's"),

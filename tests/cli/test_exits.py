@@ -54,6 +54,18 @@ def test_a_message_is_one_line_and_inert() -> None:
     assert as_cli_error(Refused(404, None, "a\nb \x1b[31m")).message == "a b ␛[31m"
 
 
+@pytest.mark.parametrize("ending", ["\r", "\u00e9"])
+def test_a_key_with_a_stray_character_is_told_and_not_shown(
+    qb: Any, connected: Any, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setenv("QB_API_KEY", "qba_whole" + ending)
+    ran = qb("task", "list")
+    assert ran.code == 4
+    assert "the key holds characters that no key has: copy it again, without quotes or line breaks" in ran.err
+    assert "qba_whole" not in ran.err
+    assert connected.seen == []
+
+
 def test_an_answer_of_something_else_is_told_in_one_line(qb: Any, connected: Any) -> None:
     class Page(BaseModel):
         html: str = "hello"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qb.client import ClientError, QbClient
-from qb.client.errors import BadAnswer
+from qb.client.errors import BadAnswer, BadCredential
 
 LONE = "task-\udc80"
 
@@ -80,6 +80,22 @@ def test_what_no_request_can_carry_is_a_client_error(client: QbClient, call: Cal
     with pytest.raises(ClientError) as raised:
         call(client)
     assert "\u2026" not in str(raised.value), "a key is in no message"
+
+
+@pytest.mark.parametrize(
+    "secret", ["qba_whole\r", "qba_whole\n", "qba_who le", "qba_whole\x7f", "qba_whole\u00e9", " "]
+)
+def test_a_secret_that_no_header_carries_is_refused_before_any_request_and_not_shown(
+    client: QbClient, secret: str
+) -> None:
+    for call in (
+        lambda: QbClient(client.url, api_key=secret),
+        lambda: QbClient(client.url, registration_token=secret),
+        lambda: client.use_key(secret),
+    ):
+        with pytest.raises(BadCredential, match="holds characters that no key has: copy it again") as raised:
+            call()
+        assert "qba_" not in str(raised.value)
 
 
 def test_schedules_that_do_not_run_again_come_last(client: QbClient, elsewhere: Elsewhere) -> None:

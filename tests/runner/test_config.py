@@ -1,5 +1,6 @@
 """Settings: a flag before the environment, the environment before the file, and mistakes told in one line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,30 @@ def test_push_listens_on_loopback_unless_told_otherwise() -> None:
     assert read(["push", *URL], {}).host == "127.0.0.1"
     networks = read(["push", *URL, "--allow-from", "10.0.0.0/8", "--allow-from", "::1/128"], {}).allow_from
     assert [str(network) for network in networks] == ["10.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize("variable", ["QB_REGISTRATION_TOKEN", "QB_NODE_KEY"])
+@pytest.mark.parametrize("ending", ["\r", "\n", " ", "\u00e9"])
+def test_a_secret_with_a_stray_character_ends_the_start_and_is_not_shown(
+    variable: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, flag = {
+        "QB_REGISTRATION_TOKEN": ("registration_token", "--registration-token"),
+        "QB_NODE_KEY": ("api_key", "--api-key"),
+    }[variable]
+    (tmp_path / "runner.toml").write_text(f"{key} = {json.dumps('qbr_whole' + ending)}")
+    ways: list[tuple[list[str], dict[str, str], str]] = [
+        ([], {variable: "qbr_whole" + ending}, variable),
+        ([flag, "qbr_whole" + ending], {}, flag),
+        (["--config", str(tmp_path / "runner.toml")], {}, key),
+    ]
+    for flags, environ, named in ways:
+        with pytest.raises(SystemExit) as ended:
+            parse(["pull", *URL, *flags], environ)
+        assert ended.value.code == 2
+        words = capsys.readouterr().err
+        assert named in words and "holds characters that no key has: copy it again" in words
+        assert "qbr_whole" not in words
 
 
 @pytest.mark.parametrize(
