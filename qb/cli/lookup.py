@@ -9,6 +9,7 @@ from qb.cli.terminal import one_line
 from qb.client import QbClient
 from qb.contract.keys import Key, Token
 from qb.contract.nodes import Node
+from qb.contract.tasks import Task
 
 SHORTEST = 4
 _CANDIDATES = 100
@@ -25,6 +26,18 @@ def task_id(client: QbClient, given: str) -> str:
     known = client.tasks(limit=_CANDIDATES, id_prefix=prefix) if _HEX.fullmatch(prefix) else []
     found = [task.id for task in known if task.id.startswith(prefix)]
     return _only("task", given, found, "; `qb task list` shows the newest")
+
+
+def ending_task(client: QbClient, given: str) -> Task:
+    """The task that `given` begins, to be waited for. Raises CliError for a schedule, too, unless it has ended."""
+    found = client.task(task_id(client, given))
+    if found.recurrence and not found.status.terminal:
+        raise CliError(
+            f"task {found.id} is a schedule, which never ends",
+            "wait for one of its runs: `qb task list` shows them",
+            Exit.USAGE,
+        )
+    return found
 
 
 def group_id(client: QbClient, given: str) -> str:

@@ -189,11 +189,30 @@ def test_follow_of_a_task_that_fails_exits_7_and_keeps_stdout_for_data(
     assert f"error: task {ONE} ended error: exit_nonzero (exit 3)\nhint: " in ran.err
 
 
-def test_wait_for_a_task_that_does_not_end_exits_8(qb: Any, connected: Any, make_event: Any) -> None:
+def test_wait_for_a_task_that_does_not_end_exits_8(qb: Any, connected: Any, make_task: Any, make_event: Any) -> None:
+    connected.answers("GET", f"/tasks/{ONE}", make_task())
     connected.streams(EVENTS, [make_event(1)], ends=False)
     ran = qb("task", "wait", ONE, "--timeout", "1s")
     assert ran.code == 8
     assert f"qb task show {ONE}" in ran.err
+
+
+@pytest.mark.parametrize("command", [["wait"], ["watch"], ["logs", "-f"]])
+def test_a_schedule_never_ends_and_is_not_waited_for(
+    qb: Any, connected: Any, make_task: Any, command: list[str]
+) -> None:
+    connected.answers("GET", f"/tasks/{ONE}", make_task(recurrence="0 9 * * *", schedule_id=ONE))
+    ran = qb("task", *command, ONE)
+    assert ran.code == 2
+    assert ran.err.startswith(f"error: task {ONE} is a schedule, which never ends\nhint: ")
+    assert [seen.path for seen in connected.seen] == [f"/tasks/{ONE}"], "nothing is followed"
+
+
+def test_a_schedule_that_was_cancelled_has_ended(qb: Any, connected: Any, make_task: Any) -> None:
+    ended = make_task(recurrence="0 9 * * *", schedule_id=ONE, status=TaskStatus.CANCELLED)
+    connected.answers("GET", f"/tasks/{ONE}", ended)
+    connected.streams(EVENTS, [])
+    assert qb("task", "wait", ONE).code == 7
 
 
 def test_a_short_id_is_found_and_an_ambiguous_one_is_told(qb: Any, connected: Any, make_task: Any) -> None:
@@ -235,7 +254,7 @@ def test_list_passes_its_filters_on(qb: Any, connected: Any, make_task: Any) -> 
     assert qb("task", "list", "--since", "soon").code == qb("task", "list", "--tag", "site").code == 2
 
 
-def test_logs_keep_the_two_streams_apart_and_page_to_the_end(qb: Any, connected: Any) -> None:
+def test_logs_keep_the_two_streams_apart_and_page_to_the_end(qb: Any, connected: Any, make_task: Any) -> None:
     def line(number: int, stream: Stream, text: str) -> OutputLine:
         return OutputLine(id=number, attempt=1, seq=number, stream=stream, at="2026-01-31T12:00:00.000Z", text=text)
 
@@ -248,6 +267,7 @@ def test_logs_keep_the_two_streams_apart_and_page_to_the_end(qb: Any, connected:
     assert [seen.query for seen in connected.seen] == [f"cursor={at}&limit=1000" for at in (0, 2, 3)]
     connected.streams(path, [line(1, Stream.STDOUT, "\x1b[31mone\n")])
     connected.replies["GET", path].pop(0)
+    connected.answers("GET", f"/tasks/{ONE}", make_task())
     assert qb("task", "logs", ONE, "-f", tty=True).out == "␛[31mone\n"
 
 
