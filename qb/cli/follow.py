@@ -26,6 +26,7 @@ STYLES = {
     TaskStatus.CANCELLED: "yellow",
 }
 _BAR = 20
+_WAITS = "waiting for a node"
 
 
 def follow(
@@ -124,7 +125,8 @@ class LiveView:
             console=console,
             transient=True,
         )
-        self._bar = self._progress.add_task("", total=None, state="pending", percent="", message="waiting for a node")
+        self._said = _WAITS
+        self._bar = self._progress.add_task("", total=None, state="pending", percent="", message=_WAITS)
 
     def __enter__(self) -> "LiveView":
         self._progress.start()
@@ -136,19 +138,27 @@ class LiveView:
     def event(self, event: TaskEvent) -> None:
         """Print the event above the bar, and move the bar."""
         self._console.print(line(event), highlight=False, overflow="ellipsis", no_wrap=True)
-        if not event.applied:
-            return
+        if event.applied:
+            self._move(event)
+        # at once, whatever came: the stream is there again
+        self._show(self._said)
+
+    def _move(self, event: TaskEvent) -> None:
         if event.status:
             self._progress.update(self._bar, state=event.status.value)
+            if event.status is TaskStatus.PENDING:
+                self._said = _WAITS
+            elif self._said == _WAITS:
+                self._said = ""
         if event.progress is not None:
             self._progress.update(self._bar, total=100, completed=event.progress, percent=f"{event.progress} %")
         if event.message:
-            self._say(event.message)
+            self._said = event.message
 
     def lost(self, lost: Lost) -> None:
         """Say that the stream broke."""
-        self._say(f"{lost.error}: trying again")
+        self._show(f"{lost.error}: trying again")
 
-    def _say(self, message: str) -> None:
+    def _show(self, message: str) -> None:
         room = max(self._console.width - _BAR - 32, 8)
         self._progress.update(self._bar, message=cut(one_line(message), room))
