@@ -196,7 +196,7 @@ def grace_hours(text: str) -> float:
 
 def _shown(key: "Key", output: Format, secret: str | None = None) -> None:
     from qb.cli.key_views import key_sheet
-    from qb.cli.output import show_one
+    from qb.cli.output import Secret, show_one
 
     sheet = key_sheet(key, datetime.now(UTC))
-    show_one(key, sheet | ({"Key": f"{secret} (shown this once)"} if secret else {}), output)
+    show_one(key, sheet | ({"Key": Secret(secret)} if secret else {}), output)

@@ -83,7 +83,7 @@ def add(
     """
     from qb.cli import node_provision
     from qb.cli.connection import connected
-    from qb.cli.output import show_one
+    from qb.cli.output import Secret, show_one
     from qb.cli.refusals import checked
     from qb.cli.views import node_sheet
     from qb.contract.nodes import NodeCreate
@@ -115,7 +115,7 @@ def add(
         node_provision.may_be_provisioned(ctx, body, sources)
     with connected(ctx) as client:
         made = client.create_node(body)
-    show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": f"{made.api_key} (shown this once)"}, output)
+    show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": Secret(made.api_key)}, output)
     if provision:
         node_provision.provision(ctx, name, sources)
 

@@ -105,10 +105,10 @@ def rotate(
     from qb.cli import lookup
     from qb.cli.connection import connected
     from qb.cli.key import grace_hours
-    from qb.cli.output import show_one
+    from qb.cli.output import Secret, show_one
     from qb.cli.views import node_sheet
 
     hours = None if grace is None else grace_hours(grace)
     with connected(ctx) as client:
         made = client.admin.rotate_node_key(lookup.node(client, node).id, grace_period_hours=hours)
-    show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": f"{made.api_key} (shown this once)"}, output)
+    show_one(made, {**node_sheet(made, datetime.now(UTC)), "Key": Secret(made.api_key)}, output)

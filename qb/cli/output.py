@@ -19,6 +19,10 @@ _LEAST = 8
 _VALUE_LINES = 6
 
 
+class Secret(str):
+    """What is shown this once, to be copied: it is never broken over lines."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column(Generic[M]):
     """One column: `value` gets the model and the present moment.
@@ -134,14 +138,25 @@ def _telling(ids: Sequence[str]) -> int:
 
 
 def _sheet(fields: Mapping[str, object], *, cut: bool) -> str:
-    given = {name: str(value) for name, value in fields.items() if value not in (None, "", [], {})}
+    given = {name: value for name, value in fields.items() if value not in (None, "", [], {})}
     margin = max((len(name) for name in given), default=0) + _GAP
     lines: list[str] = []
     for name, value in given.items():
-        parts = _wrapped(terminal.inert(value).splitlines() or [""], margin, cut=cut)
+        text = terminal.inert(str(value))
+        if isinstance(value, Secret):
+            parts = _apart(text, margin, cut=cut)
+            lines += [name.ljust(margin) + parts[0], *parts[1:]]
+            continue
+        parts = _wrapped(text.splitlines() or [""], margin, cut=cut)
         lines.append(name.ljust(margin) + parts[0])
         lines += [" " * margin + part for part in parts[1:]]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _apart(secret: str, margin: int, *, cut: bool) -> list[str]:
+    """The secret and that it is shown once; on a line of its own, from the first column, where it is too long."""
+    line = f"{secret} (shown this once)"
+    return [line] if not cut or margin + terminal.width(line) <= terminal.columns() else ["(shown this once)", secret]
 
 
 def _wrapped(lines: Sequence[str], margin: int, *, cut: bool) -> list[str]:

@@ -33,7 +33,7 @@ def create(
     """Make a registration token, and print it this once."""
     from qb.cli.connection import connected
     from qb.cli.key_views import token_sheet
-    from qb.cli.output import show_one
+    from qb.cli.output import Secret, show_one
     from qb.cli.refusals import checked
     from qb.contract.keys import TokenCreate
 
@@ -44,7 +44,7 @@ def create(
         )
     with connected(ctx) as client:
         made = client.admin.create_token(body)
-    sheet = token_sheet(made, datetime.now(UTC)) | {"Token": f"{made.token} (shown this once)"}
+    sheet = token_sheet(made, datetime.now(UTC)) | {"Token": Secret(made.token)}
     show_one(made, sheet, output)
 
 

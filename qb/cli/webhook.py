@@ -39,7 +39,7 @@ def add(
     The secret that signs them is printed this once.
     """
     from qb.cli.connection import connected
-    from qb.cli.output import show_one
+    from qb.cli.output import Secret, show_one
     from qb.cli.refusals import checked
     from qb.contract.webhooks import WebhookCreate
 
@@ -48,7 +48,7 @@ def add(
     with connected(ctx) as client:
         made = client.create_webhook(body)
     fields = {"ID": made.id, "URL": made.url, "Events": ", ".join(made.events)}
-    show_one(made, {**fields, "Secret": f"{made.secret} (shown this once)"}, output)
+    show_one(made, {**fields, "Secret": Secret(made.secret)}, output)
 
 
 @app.command("list", epilog=examples("qb webhook list", "qb webhook list -o wide"))

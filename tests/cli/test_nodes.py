@@ -49,6 +49,26 @@ def test_add_prints_the_key_once(qb: Any, connected: Any, make_node: Any) -> Non
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "command"),
+    [
+        ("POST", "/nodes", ("node", "add", "cloud-1")),
+        ("POST", f"/nodes/{ONE}/rotate", ("node", "rotate", "berlin-1")),
+    ],
+)
+@pytest.mark.parametrize("length", [20, 47, 60, 80])
+def test_a_key_that_is_shown_once_is_never_broken(
+    qb: Any, fleet: Any, make_node: Any, method: str, path: str, command: tuple[str, ...], length: int
+) -> None:
+    key = ("qbn_" + "ab-c_d" * 20)[:length]
+    named = make_node("cloud-1", ONE, capabilities=["chromium"])
+    fleet.answers(method, path, Registered(**named.model_dump(), api_key=key), 201)
+    ran = qb(*command, tty=True)
+    (line,) = [line for line in ran.out.splitlines() if key in line]
+    assert len(line) <= 80
+    assert "(shown this once)" in ran.out
+
+
+@pytest.mark.parametrize(
     ("host", "endpoint"), [("203.0.113.5", "http://203.0.113.5:8080"), ("2001:db8::5", "http://[2001:db8::5]:8080")]
 )
 def test_a_push_node_is_reached_where_its_machine_is(
