@@ -19,7 +19,7 @@ _HEX = re.compile(r"[0-9a-f-]+")
 
 def task_id(client: QbClient, given: str) -> str:
     """The id of the task that `given` begins. Raises CliError when none or several do."""
-    if _whole(given):
+    if whole(given):
         return given
     _long_enough("task", given)
     prefix = given.lower()
@@ -42,7 +42,7 @@ def ending_task(client: QbClient, given: str) -> Task:
 
 def group_id(client: QbClient, given: str) -> str:
     """The id of the group that `given` begins. Raises CliError when none or several do."""
-    if _whole(given):
+    if whole(given):
         return given
     _long_enough("group", given)
     found = [group.id for group in client.groups(limit=_RECENT_GROUPS) if group.id.startswith(given.lower())]
@@ -51,7 +51,7 @@ def group_id(client: QbClient, given: str) -> str:
 
 def schedule_id(client: QbClient, given: str) -> str:
     """The id of the schedule that `given` begins. Raises CliError when none or several do."""
-    if _whole(given):
+    if whole(given):
         return given
     _long_enough("schedule", given)
     found = [schedule.id for schedule in client.schedules() if schedule.id.startswith(given.lower())]
@@ -60,7 +60,7 @@ def schedule_id(client: QbClient, given: str) -> str:
 
 def node(client: QbClient, given: str) -> Node:
     """The node with this name or id, or whose id `given` begins. Raises CliError when none or several do."""
-    if _whole(given):
+    if whole(given):
         return client.node(given)
     known = client.nodes()
     for each in known:
@@ -90,7 +90,8 @@ def _begun(ids: Iterable[str], given: str) -> list[str]:
     return [each for each in ids if each.startswith(given.lower())] if len(given) >= SHORTEST else []
 
 
-def _whole(given: str) -> bool:
+def whole(given: str) -> bool:
+    """Whether this is all of an id."""
     try:
         return str(UUID(given)) == given
     except ValueError:

@@ -247,8 +247,8 @@ def test_list_passes_its_filters_on(qb: Any, connected: Any, make_task: Any) -> 
     connected.answers("GET", "/tasks", [make_task()])
     assert qb("task", "list", "--status", "running", "--limit", "3").code == 0
     assert connected.seen[0].query == "limit=3&status_filter=running"
-    assert qb("task", "list", "--tag", "a=b", "--tag", "c=d", "--text", "x y", "--node", "n", "--key", "k").code == 0
-    assert connected.seen[1].query == "limit=20&node=n&tag=a%3Db&tag=c%3Dd&key=k&text=x+y"
+    assert qb("task", "list", "--tag", "a=b", "--tag", "c=d", "--text", "x y", "--node", ONE, "--key", ONE).code == 0
+    assert connected.seen[1].query == f"limit=20&node={ONE}&tag=a%3Db&tag=c%3Dd&key={ONE}&text=x+y"
     assert qb("task", "list", "--since", "2026-01-31T08:00:00Z").code == 0
     assert connected.seen[2].query.startswith("limit=20&since=2026-01-31T08%3A00%3A00")
     assert qb("task", "list", "--since", "soon").code == qb("task", "list", "--tag", "site").code == 2
