@@ -6,6 +6,7 @@ arbiter is gone ends at once, so that no orphan keeps the port and the data dire
 
 import os
 import pickle
+import shlex
 import socket
 import sys
 import tempfile
@@ -104,7 +105,9 @@ def _inherited(content: bytes) -> int:
 
 def _check(data_dir: Path) -> None:
     if not (data_dir / "qb.db").is_file():
-        raise NotFound(f"{data_dir} holds no control plane: make one with `qb init --data-dir {data_dir}`")
+        raise NotFound(
+            f"{data_dir} holds no control plane: make one with `qb init --data-dir {shlex.quote(str(data_dir))}`"
+        )
     for part in ("keys.db", "secret"):
         if not (data_dir / part).is_file():
             raise NotFound(f"{data_dir} is incomplete, {part} is missing: put it back from a backup")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from qb.cli.data_dir import DataDir
+from qb.cli.data_dir import DataDir, option
 from qb.cli.exits import CliError
 from qb.cli.options import Format, Output, examples
 from qb.dashboard.roles import Role
@@ -60,7 +60,7 @@ def dashboard(
     with _explained():
         from qb.dashboard.launch import become
 
-        typer.echo(f"sign in with a link: qb dashboard open --data-dir {data_dir}", err=True)
+        typer.echo(f"sign in with a link: qb dashboard open {option(data_dir)}", err=True)
         sys.stderr.flush()
         become(data_dir, host=host, port=port, url=url)
 

@@ -4,6 +4,7 @@ They reach the server's own packages, which are imported when a command runs: th
 client is installed.
 """
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,17 +20,22 @@ DataDir = Annotated[
 ]
 
 
+def option(data_dir: Path) -> str:
+    """``--data-dir DIR``, to be pasted into a shell."""
+    return f"--data-dir {shlex.quote(str(data_dir))}"
+
+
 def check_database(data_dir: Path) -> str:
     """What is found in `data_dir`, in words. Raises CliError when it cannot be served from."""
     hint = "put it back from a backup: qb.db, keys.db, secret and blobs/ together"
     missing = [part for part in ("qb.db", "keys.db", "secret", "blobs") if not (data_dir / part).exists()]
     if len(missing) == 4:
-        raise CliError(f"{data_dir} holds no control plane", f"make one: qb init --data-dir {data_dir}")
+        raise CliError(f"{data_dir} holds no control plane", f"make one: qb init {option(data_dir)}")
     if missing:
         raise CliError(f"{', '.join(missing)} missing in {data_dir}", hint)
     for part in ("keys.db", "secret"):
         if (data_dir / part).stat().st_mode & 0o077:
-            raise CliError(f"{data_dir / part} can be read by others", f"chmod 600 {data_dir / part}")
+            raise CliError(f"{data_dir / part} can be read by others", f"chmod 600 {shlex.quote(str(data_dir / part))}")
     import sqlite3
 
     with explained():

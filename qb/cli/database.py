@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qb.cli.data_dir import DataDir, explained
+from qb.cli.data_dir import DataDir, explained, option
 from qb.cli.exits import CliError
 from qb.cli.options import Format, Output, examples
 
@@ -94,7 +94,7 @@ def restore(
         lines.append(f"{restored.pending} pending tasks will run, unless their nodes hold them already")
     if restored.cancelled:
         lines.append(f"{restored.cancelled} pending tasks were cancelled")
-    lines.append(f"Next: qb serve --data-dir {data_dir}")
+    lines.append(f"Next: qb serve {option(data_dir)}")
     data = {
         "data_dir": str(data_dir),
         "epoch": restored.epoch,

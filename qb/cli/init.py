@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qb.cli.data_dir import DEFAULT_PORT, DataDir, explained
+from qb.cli.data_dir import DEFAULT_PORT, DataDir, explained, option
 from qb.cli.exits import CliError
 
 
@@ -65,7 +65,7 @@ def init(
         typer.echo("Both are shown this once: keep them safe.\n")
         if written:
             typer.echo(f"Profile {name!r} for {address} is written to {path}.")
-        typer.echo(f"Next: qb serve --data-dir {data_dir}")
+        typer.echo(f"Next: qb serve {option(data_dir)}{_port(address)}")
     if keep and known:
         typer.echo(
             f"note: profile {name!r} in {path} still leads to {known.url}; "
@@ -76,6 +76,18 @@ def init(
         raise problem
 
 
-def _root(ctx: typer.Context, option: str) -> str | None:
-    value = ctx.find_root().params.get(option)
+def _port(url: str) -> str:
+    """The option for `qb serve` by which `url` leads to it; behind TLS stands a proxy, whose port is its own."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    return f" --port {port}" if parts.scheme == "http" and port not in (None, DEFAULT_PORT) else ""
+
+
+def _root(ctx: typer.Context, name: str) -> str | None:
+    value = ctx.find_root().params.get(name)
     return str(value) if value else None

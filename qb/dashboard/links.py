@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,7 +63,8 @@ def link(data_dir: Path, name: str, role: Role, *, now: datetime, url: str | Non
     place = Place.of(data_dir)
     address = (url or place.address() or "").rstrip("/")
     if not address:
-        raise DashboardError(f"no dashboard was started over {data_dir} yet: `qb dashboard --data-dir {data_dir}`")
+        start = f"qb dashboard --data-dir {shlex.quote(str(data_dir))}"
+        raise DashboardError(f"no dashboard was started over {data_dir} yet: `{start}`")
     token = Links(place, place.secret()).make(Invitation(name, role), now=now)
     return f"{address}/-/sign-in?link={token}"
 

@@ -1,5 +1,6 @@
 """What `qb podman`, `qb up` and `qb demo` do."""
 
+import shlex
 import shutil
 import signal
 import tempfile
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from qb.cli.data_dir import option
 from qb.cli.follow import follow
 from qb.client import ClientError, QbClient
 from qb.contract.states import Reporter, TaskStatus
@@ -74,10 +76,12 @@ def up(state: Path | None) -> None:
             console.print(f"  API        {fleet.url}", highlight=False)
             console.print(f"  Dashboard  {fleet.sign_in_link()}", highlight=False, soft_wrap=True)
             console.print("             signs you in once, within 15 minutes; for another:", highlight=False)
-            console.print(f"             .venv/bin/qb dashboard open --data-dir {fleet.data_dir}", soft_wrap=True)
+            console.print(f"             .venv/bin/qb dashboard open {option(fleet.data_dir)}", soft_wrap=True)
             console.print("\nIn another terminal:", highlight=False)
             console.print(f"  export QB_URL={fleet.url} QB_API_KEY={fleet.admin_key}", soft_wrap=True, highlight=False)
-            console.print(f"  .venv/bin/qb task create 'Summarise it' --file {DATA} --follow", soft_wrap=True)
+            console.print(
+                f"  .venv/bin/qb task create 'Summarise it' --file {shlex.quote(str(DATA))} --follow", soft_wrap=True
+            )
             console.print("\nCtrl-C stops everything.")
             _until_stopped(fleet)
         steps("stopped")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -29,6 +30,39 @@ def test_init_prints_the_keys_and_writes_a_profile(qb: Any, tmp_path: Path) -> N
     assert told["registration_token"].startswith("qbr_")
     assert _profiles() == {"default": Profile("http://127.0.0.1:9000", told["admin_key"])}
     assert told["profile_file"] == str(profile_path(os.environ))
+
+
+def _pasted(line: str) -> list[str]:
+    """The arguments that a shell makes of the command in a line."""
+    return shlex.split(line.partition(": ")[2])
+
+
+@pytest.mark.parametrize(
+    ("url", "more"),
+    [
+        ([], []),
+        (["--url", "http://127.0.0.1:8471"], ["--port", "8471"]),
+        (["--url", "http://127.0.0.1:8080"], []),
+        (["--url", "https://qb.example.org:8443"], []),
+    ],
+)
+def test_what_to_do_next_can_be_pasted(qb: Any, tmp_path: Path, url: list[str], more: list[str]) -> None:
+    place = tmp_path / "my data's"
+    lines = qb("init", "--data-dir", str(place), *url).out.splitlines()
+    assert _pasted(lines[-1]) == ["qb", "serve", "--data-dir", str(place), *more]
+
+
+def test_a_mend_can_be_pasted(qb: Any, tmp_path: Path) -> None:
+    place = tmp_path / "no such"
+    for command in ("serve", "doctor"):
+        ran = qb(command, "--data-dir", str(place))
+        assert f"qb init --data-dir '{place}'" in ran.err + ran.out
+    assert qb("init", "--data-dir", str(place)).code == 0
+    assert f"qb dashboard --data-dir '{place}'" in qb("dashboard", "open", "--data-dir", str(place)).err
+    assert qb("db", "backup", str(tmp_path / "b"), "--data-dir", str(place)).code == 0
+    restored = tmp_path / "re stored"
+    lines = qb("db", "restore", str(tmp_path / "b"), "--data-dir", str(restored)).out.splitlines()
+    assert _pasted(lines[-1]) == ["qb", "serve", "--data-dir", str(restored)]
 
 
 def test_init_leaves_a_profile_of_another_server_alone(qb: Any, tmp_path: Path) -> None:
