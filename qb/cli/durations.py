@@ -18,6 +18,14 @@ def seconds_of(text: str) -> int:
     return total
 
 
+def written(seconds: float) -> str:
+    """``30d``, ``90s``: as `seconds_of` reads it, in the largest unit that leaves no rest."""
+    for unit, size in _UNITS.items():
+        if seconds and seconds % size == 0:
+            return f"{seconds // size:g}{unit}"
+    return f"{seconds:g}s"
+
+
 def moment_of(text: str, now: datetime) -> datetime:
     """The moment that ``2h`` (so long before `now`) or an ISO 8601 time (local, where it has no zone) names.
 

@@ -21,6 +21,11 @@ def environment(names: Sequence[str] | None, file: Path | None, own: Mapping[str
 
 
 def _lines(file: Path) -> dict[str, str]:
+    from pydantic import TypeAdapter
+
+    from qb.cli.refusals import checked
+    from qb.contract.text import EnvName, EnvValue
+
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -34,5 +39,8 @@ def _lines(file: Path) -> dict[str, str]:
         name, equals, value = stripped.partition("=")
         if not equals or not name:
             raise CliError(f"{file}: line {number} is no NAME=VALUE", "write one variable a line", Exit.USAGE)
-        found[name.strip()] = value
+        name = name.strip()
+        with checked({name: f"--env-file {file}: line {number}: {one_line(name)}"}):
+            TypeAdapter(dict[EnvName, EnvValue]).validate_python({name: value})
+        found[name] = value
     return found

@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+import typer
+
 
 class Exit(IntEnum):
     """Exit codes. Scripts rely on them: they only ever get company."""
@@ -25,6 +27,10 @@ class CliError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+class Misuse(typer.BadParameter):
+    """A value that an option cannot have; `message` begins with the option. Its hint is the command's help."""
 
 
 class TimedOut(CliError):

@@ -37,7 +37,7 @@ from qb.cli import (
     version,
     webhook,
 )
-from qb.cli.exits import CliError, Exit
+from qb.cli.exits import CliError, Exit, Misuse
 from qb.cli.options import examples
 
 app = typer.Typer(
@@ -148,12 +148,24 @@ def _usage(error: typer.TyperException) -> CliError:
     ctx = getattr(error, "ctx", None)
     command = ctx.command_path if ctx else "qb"
     hint = f"see `{command} --help`"
-    message = error.format_message()
+    if isinstance(error, Misuse):
+        return CliError(error.message, hint, Exit.USAGE)
+    message = _message(error)
     if any(f"No such option: {option}" in message for option in ("--url", "--profile")):
         hint = "it goes before the command: qb --url URL task list"
     elif "No such option: --api-key" in message:
         hint = "set QB_API_KEY instead: others can read a command line"
     return CliError(message[:1].lower() + message[1:].rstrip("."), hint, Exit(error.exit_code))
+
+
+def _message(error: typer.TyperException) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError):
+        from qb.cli.wording import worded
+
+        error.message = worded(error.__cause__.errors()[0])
+    return error.format_message()
 
 
 def _complain(error: CliError) -> int:

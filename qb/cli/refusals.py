@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from qb.cli.exits import CliError, Exit
+from qb.cli.exits import CliError, Exit, Misuse
 from qb.cli.terminal import one_line
+from qb.cli.wording import option, worded
 from qb.client import BadAnswer, BadAssignment, BadCredential, ClientError, Refused, Unreachable
 from qb.contract.errors import ErrorCode
 
@@ -92,11 +93,9 @@ def explained() -> Iterator[None]:
 
 @contextmanager
 def checked(names: dict[str, str]) -> Iterator[None]:
-    """Turn a model's refusal of a value into a usage error; `names` maps fields to options."""
+    """Turn a model's refusal of a value into Misuse; `names` maps fields to options."""
     try:
         yield
     except ValidationError as error:
         first = error.errors()[0]
-        whole, field = ".".join(map(str, first["loc"])), str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ")
-        raise CliError(f"{names.get(whole) or names.get(field, field)}: {message}", "see --help", Exit.USAGE) from error
+        raise Misuse(f"{option(first, names)}: {worded(first)}") from error

@@ -11,5 +11,13 @@ def bytes_of(text: str) -> int:
     found = _SHAPE.fullmatch("".join(text.split()).lower())
     total = int(found[1]) * _UNITS[found[2]] if found else 0
     if not total:
-        raise ValueError(f"{text!r} is no size: write for example 512M, 2G or 4096")
+        raise ValueError(f"{text!r} is no size: write for example 512M or 2G (a number alone is bytes)")
     return total
+
+
+def written(count: int) -> str:
+    """``16M``: as `bytes_of` reads it, in the largest unit that leaves no rest."""
+    for unit, size in reversed(_UNITS.items()):
+        if count and count % size == 0:
+            return f"{count // size}{unit.upper()}"
+    return str(count)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qb.cli.durations import ago, moment_of, seconds_of, span
+from qb.cli.durations import ago, moment_of, seconds_of, span, written
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -56,3 +56,8 @@ def test_a_moment_is_a_time_or_so_long_ago(text: str, moment: str) -> None:
 def test_what_is_no_moment_is_told_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="write for example 2h"):
         moment_of(text, NOW)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(2_592_000, "30d"), (3600, "1h"), (5400, "90m"), (61, "61s")])
+def test_a_duration_is_written_as_it_is_read(seconds: int, text: str) -> None:
+    assert (written(seconds), seconds_of(text)) == (text, seconds)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qb.cli.sizes import bytes_of
+from qb.cli.sizes import bytes_of, written
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,8 @@ def test_a_size_is_read(text: str, size: int) -> None:
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="512M"):
         bytes_of(text)
+
+
+@pytest.mark.parametrize(("size", "text"), [(16 << 20, "16M"), (4 << 40, "4T"), (1025, "1025"), (1 << 10, "1K")])
+def test_a_size_is_written_as_it_is_read(size: int, text: str) -> None:
+    assert (written(size), bytes_of(text)) == (text, size)
