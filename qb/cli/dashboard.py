@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from qb.cli.data_dir import DataDir, option
-from qb.cli.exits import CliError
+from qb.cli.exits import CliError, Exit
 from qb.cli.options import Format, Output, examples
 from qb.dashboard.roles import Role
 
@@ -59,7 +59,9 @@ def dashboard(
         raise typer.BadParameter("name the data directory: --data-dir DIR, or QB_DATA_DIR")
     with _explained():
         from qb.dashboard.launch import become
+        from qb.dashboard.place import Place
 
+        Place.of(data_dir)
         typer.echo(f"sign in with a link: qb dashboard open {option(data_dir)}", err=True)
         sys.stderr.flush()
         become(data_dir, host=host, port=port, url=url)
@@ -139,12 +141,13 @@ def _password() -> str:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    from qb.dashboard.place import DashboardError
+    from qb.dashboard.place import DashboardError, NotAllowed, NotThere
 
     try:
         yield
     except DashboardError as error:
-        raise CliError(str(error), None) from error
+        codes = {NotThere: Exit.NOT_FOUND, NotAllowed: Exit.USAGE}
+        raise CliError(str(error), None, codes.get(type(error), Exit.FAILURE)) from error
     except ModuleNotFoundError as error:
         raise CliError(
             f"the dashboard is not installed here ({error.name} is missing)",

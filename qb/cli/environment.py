@@ -15,7 +15,9 @@ def environment(names: Sequence[str] | None, file: Path | None, own: Mapping[str
             hint = "give the name alone and the value in your own environment, or use --env-file"
             raise CliError(f"--env {one_line(name.partition('=')[0])}: a value does not belong here", hint, Exit.USAGE)
         if name not in own:
-            raise CliError(f"--env {one_line(name)}: there is no such variable", f"export {one_line(name)} first")
+            raise CliError(
+                f"--env {one_line(name)}: there is no such variable", f"export {one_line(name)} first", Exit.USAGE
+            )
         found[name] = own[name]
     return found or None
 
@@ -30,7 +32,8 @@ def _lines(file: Path) -> dict[str, str]:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise CliError(f"cannot read {file}: {reason}", None) from error
+        hint = "name a file of NAME=VALUE lines that you can read"
+        raise CliError(f"--env-file: cannot read {file}: {reason}", hint, Exit.USAGE) from error
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from datasette_auth_passwords.utils import hash_password, verify_password
 
-from qb.dashboard.place import DashboardError, Place, write
+from qb.dashboard.place import NotAllowed, NotThere, Place, write
 from qb.dashboard.roles import Role
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -49,22 +49,22 @@ class Accounts:
         return next((each for each in self.all() if each.name == name), None)
 
     def put(self, name: str, role: Role, password: str) -> None:
-        """Add an account, or give one another role and password. Raises DashboardError for what cannot be."""
+        """Add an account, or give one another role and password. Raises NotAllowed for what cannot be."""
         if not NAME.fullmatch(name):
-            raise DashboardError(f"the name {name!r} cannot be: use up to 64 letters, digits and . _ @ -")
+            raise NotAllowed(f"the name {name!r} cannot be: use up to 64 letters, digits and . _ @ -")
         if len(password) < LEAST_PASSWORD:
-            raise DashboardError(f"the password is too short: use {LEAST_PASSWORD} characters or more")
+            raise NotAllowed(f"the password is too short: use {LEAST_PASSWORD} characters or more")
         account = Account(name, role, hash_password(password))
         with self._place.alone():
             self._write([each for each in self.all() if each.name != name] + [account])
 
     def remove(self, name: str) -> None:
-        """Remove an account, which ends its sessions. Raises DashboardError when there is none."""
+        """Remove an account, which ends its sessions. Raises NotThere when there is none."""
         with self._place.alone():
             known = self.all()
             kept = [each for each in known if each.name != name]
             if len(kept) == len(known):
-                raise DashboardError(f"there is no user {name}: `qb dashboard user list` names those there are")
+                raise NotThere(f"there is no user {name}: `qb dashboard user list` names those there are")
             self._write(kept)
 
     def signed_in(self, name: str, password: str) -> Account | None:

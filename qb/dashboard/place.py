@@ -18,6 +18,14 @@ class DashboardError(Exception):
     """The dashboard cannot do what was asked; the message names the reason and the mend."""
 
 
+class NotThere(DashboardError):
+    """What was named is not there."""
+
+
+class NotAllowed(DashboardError):
+    """What was given cannot be."""
+
+
 class Place:
     """The files of one dashboard; each is made when it is first needed, with mode 0600."""
 
@@ -31,10 +39,10 @@ class Place:
 
     @classmethod
     def of(cls, data_dir: Path) -> "Place":
-        """The place in a control plane's data directory. Raises DashboardError where none is."""
+        """The place in a control plane's data directory. Raises NotThere where none is."""
         place = cls(data_dir)
         if not place.database.is_file():
-            raise DashboardError(f"{data_dir} holds no qb.db: name the data directory of a control plane")
+            raise NotThere(f"{data_dir} holds no qb.db: name the data directory of a control plane")
         place.links.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.folder.chmod(0o700)
         return place

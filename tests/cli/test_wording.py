@@ -65,6 +65,22 @@ def test_a_variable_that_cannot_be_is_named_with_its_file(
     assert "secret" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--env-file", "/nope"), "--env-file: cannot read /nope: No such file or directory\nhint: name a file"),
+        (("--env-file", "/"), "--env-file: cannot read /: Is a directory\nhint: name a file"),
+        (("--env", "NO_SUCH"), "--env NO_SUCH: there is no such variable\nhint: export NO_SUCH first"),
+    ],
+)
+def test_variables_that_cannot_be_had_are_a_slip_in_the_command(
+    qb: Any, connected: Any, args: tuple[str, ...], said: str
+) -> None:
+    ran = qb(*TASK, *args)
+    assert (ran.code, connected.seen) == (2, [])
+    assert ran.err.startswith(f"error: {said}")
+
+
 def _patterns(schema: Any) -> set[str]:
     if isinstance(schema, dict):
         own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
