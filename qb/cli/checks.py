@@ -192,7 +192,8 @@ def _key(known: Settings, client: QbClient) -> Finding:
 def clock(known: Settings) -> Finding:
     """How far this machine's clock is from the orchestrator's, as its Date header tells (to a second)."""
     try:
-        context = httpx2.create_ssl_context(verify=known.ca_file) if known.ca_file else True
+        ca_file = known.ca_file if known.url.startswith("https://") else None
+        context = httpx2.create_ssl_context(verify=ca_file) if ca_file else True
         answer = httpx2.get(f"{known.url}/health", timeout=5, verify=context)
         theirs = parsedate_to_datetime(answer.headers["Date"])
     except KeyError:

@@ -99,10 +99,17 @@ def settings(env: Mapping[str, str], *, url: str | None = None, name: str | None
     chosen = name or env.get("QB_PROFILE_NAME") or DEFAULT_NAME
     profiles = read_profiles(path)
     profile = profiles.get(chosen)
-    if profile is None and (name or env.get("QB_PROFILE_NAME")):
+    address = (url or env.get("QB_URL") or "").rstrip("/")
+    asked = name or env.get("QB_PROFILE_NAME")
+    if profile is None and env.get("QB_PROFILE") and not path.exists() and (asked or not address):
+        raise CliError(
+            f"the profile file {path} is missing, which QB_PROFILE names",
+            "name another, set QB_URL and QB_API_KEY, or run `qb init --data-dir DIR`, which writes it",
+            Exit.USAGE,
+        )
+    if profile is None and asked:
         known = ", ".join(sorted(profiles)) or "none"
         raise CliError(f"there is no profile {chosen!r} in {path}", f"known profiles: {known}", Exit.USAGE)
-    address = (url or env.get("QB_URL") or "").rstrip("/")
     key = env.get("QB_API_KEY") or None
     ca_file = env.get("QB_CA_FILE") or None
     if address and (profile is None or profile.url != address):

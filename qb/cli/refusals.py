@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from qb.cli.exits import CliError, Exit, Misuse
 from qb.cli.terminal import one_line
 from qb.cli.wording import option, worded
-from qb.client import BadAnswer, BadAssignment, BadCredential, ClientError, Refused, Unreachable
+from qb.client import BadAnswer, BadAssignment, BadCaFile, BadCredential, ClientError, Refused, Unreachable
 from qb.contract.errors import ErrorCode
 
 
@@ -21,6 +21,7 @@ class Answer(NamedTuple):
 
 
 _KEY = "set QB_API_KEY, or choose a profile with --profile; `qb doctor` tells which key is used"
+_CA = "name the certificate of the orchestrator's CA in QB_CA_FILE, or as ca_file in the profile"
 _LATER = "the same command may succeed in a moment"
 _SERVER_LOG = "the server's log tells more"
 _VERSIONS = "`qb doctor` compares the versions of both sides"
@@ -58,6 +59,7 @@ BY_STATUS: dict[int, Answer] = {
 
 BY_KIND: dict[type[ClientError], Answer] = {
     Unreachable: Answer(Exit.FAILURE, "is it running (`qb serve`), and is QB_URL right? `qb doctor` looks"),
+    BadCaFile: Answer(Exit.FAILURE, _CA),
     BadCredential: Answer(Exit.DENIED, _KEY),
     BadAnswer: Answer(Exit.FAILURE, "does QB_URL lead to the orchestrator? `qb doctor` looks"),
     BadAssignment: Answer(Exit.FAILURE, _VERSIONS),

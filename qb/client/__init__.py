@@ -1,6 +1,15 @@
 """The one HTTP client of the API, used by the CLI, the runner and the status reporter."""
 
 from qb.client.api import QbClient
-from qb.client.errors import BadAnswer, BadAssignment, BadCredential, ClientError, Refused, Unreachable
+from qb.client.errors import BadAnswer, BadAssignment, BadCaFile, BadCredential, ClientError, Refused, Unreachable
 
-__all__ = ["BadAnswer", "BadAssignment", "BadCredential", "ClientError", "QbClient", "Refused", "Unreachable"]
+__all__ = [
+    "BadAnswer",
+    "BadAssignment",
+    "BadCaFile",
+    "BadCredential",
+    "ClientError",
+    "QbClient",
+    "Refused",
+    "Unreachable",
+]

@@ -11,6 +11,10 @@ class Unreachable(ClientError):
     """The orchestrator did not answer: nothing listens, or it took too long."""
 
 
+class BadCaFile(ClientError):
+    """The file of the CA to believe cannot be used: nothing was sent. The message names it."""
+
+
 class BadCredential(ClientError):
     """A key or token that no request can carry: nothing was sent. The message does not show it."""
 

@@ -12,7 +12,7 @@ import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from qb.client.credentials import check
-from qb.client.errors import BadAnswer, ClientError, Refused, Unreachable
+from qb.client.errors import BadAnswer, BadCaFile, ClientError, Refused, Unreachable
 from qb.contract.errors import ErrorCode
 from qb.contract.routes import BY_NAME
 
@@ -35,13 +35,21 @@ def nothing_around(_: str) -> AbstractContextManager[None]:
 
 
 def _trusted(url: str, ca_file: str | None) -> ssl.SSLContext | bool:
-    """Whose certificates count. Raises OSError for a file that cannot be read."""
-    if ca_file:
-        return ssl.create_default_context(cafile=ca_file)
+    """Whose certificates count. Raises BadCaFile."""
     if url.startswith("http://") and not getproxies():
         # no certificate will come, and the world's authorities take memory and time to load
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return True
+    return True if ca_file is None else _authorities(ca_file)
+
+
+def _authorities(ca_file: str) -> ssl.SSLContext:
+    """A context that believes the CAs in this file. Raises BadCaFile, which names it."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise BadCaFile(f"the CA file {ca_file} holds no certificate (PEM)") from error
+    except (OSError, ValueError) as error:
+        raise BadCaFile(f"cannot read the CA file {ca_file}: {getattr(error, 'strerror', None) or error}") from error
 
 
 class Transport:

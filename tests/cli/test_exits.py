@@ -1,5 +1,6 @@
 """Errors become exit codes through one table that leaves nothing out."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +65,28 @@ def test_a_key_with_a_stray_character_is_told_and_not_shown(
     assert "the key holds characters that no key has: copy it again, without quotes or line breaks" in ran.err
     assert "qba_whole" not in ran.err
     assert connected.seen == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot read the CA file {file}: No such file or directory"),
+        ("no CA", "the CA file {file} holds no certificate (PEM)"),
+    ],
+)
+def test_a_ca_file_that_cannot_be_used_is_named(
+    qb: Any, connected: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, said: str
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("QB_CA_FILE", str(file))
+    ran = qb("--url", "https://127.0.0.1:1", "task", "list")
+    assert ran.code == 1
+    assert ran.err.startswith(f"error: {said.format(file=file)}\nhint: ")
+    assert "QB_CA_FILE" in ran.err
+    connected.answers("GET", "/tasks", [])
+    assert qb("task", "list").code == 0, "http needs no CA"
 
 
 def test_an_answer_of_something_else_is_told_in_one_line(qb: Any, connected: Any) -> None:

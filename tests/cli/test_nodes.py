@@ -105,6 +105,8 @@ def test_the_list_fits_a_terminal(qb: Any, fleet: Any) -> None:
 def test_version_tells_both_sides_and_works_without_an_orchestrator(
     qb: Any, api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("QB_PROFILE")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
     ran = qb("version")
     assert (ran.code, ran.err) == (0, "")
     assert "no orchestrator is configured" in ran.out

@@ -69,9 +69,24 @@ def test_a_profile_is_chosen_by_option_or_environment(path: Path, env: dict[str,
         settings(env, name="nix")
 
 
-def test_without_any_setting_the_error_names_both_ways(env: dict[str, str]) -> None:
+@pytest.mark.parametrize(("more", "name"), [({}, None), ({}, "lab"), ({"QB_PROFILE_NAME": "lab", "QB_URL": "x"}, None)])
+def test_a_profile_file_that_is_missing_is_told(
+    path: Path, env: dict[str, str], more: dict[str, str], name: str | None
+) -> None:
+    with pytest.raises(CliError) as raised:
+        settings(env | more, name=name)
+    assert raised.value.message == f"the profile file {path} is missing, which QB_PROFILE names"
+    assert "QB_URL" in str(raised.value.hint)
+
+
+def test_a_profile_file_that_is_missing_is_not_missed_where_all_is_given(env: dict[str, str]) -> None:
+    assert settings(env | {"QB_URL": "http://z"}).url == "http://z"
+
+
+def test_without_any_setting_the_error_names_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     with pytest.raises(CliError, match="no orchestrator") as raised:
-        settings(env)
+        settings({})
     assert "QB_URL" in str(raised.value.hint)
     assert "qb init" in str(raised.value.hint)
 
