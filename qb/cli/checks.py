@@ -59,7 +59,7 @@ def examine(options: Mapping[str, Any], data_dir: Path | None, port: int) -> Ite
     known: Settings | None = None
     try:
         known = settings(os.environ, url=options.get("url"), name=options.get("profile"))
-        yield Finding("settings", Outcome.OK, f"{known.url}, from {known.source}")
+        yield Finding("settings", Outcome.OK, _told(known))
     except CliError as error:
         yield Finding("settings", Outcome.FAIL, error.message, error.hint)
     reached = False
@@ -153,7 +153,15 @@ def _remote(known: Settings) -> Iterator[Finding]:
         )
         yield _attempted("wire", lambda: _wire(client))
         yield clock(known)
-        yield _attempted("key", lambda: _key(known, client))
+        yield _key(known, client)
+
+
+def _told(known: Settings) -> str:
+    """Which orchestrator and which key, and where both come from."""
+    if known.api_key and known.key_source == known.source:
+        return f"{known.url} and key {known.key_begin}, from {known.source}"
+    key = f"key {known.key_begin}, from {known.key_source}" if known.api_key else "no key"
+    return f"{known.url}, from {known.source}; {key}"
 
 
 def _attempted(check: str, look: Callable[[], Finding]) -> Finding:
@@ -185,8 +193,12 @@ def _wire(client: QbClient) -> Finding:
 def _key(known: Settings, client: QbClient) -> Finding:
     if not known.api_key:
         return Finding("key", Outcome.FAIL, f"no key for {known.url}", "set QB_API_KEY, or choose a profile")
-    client.tasks(limit=1)
-    return Finding("key", Outcome.OK, f"{known.api_key[:8]}… is accepted")
+    try:
+        client.tasks(limit=1)
+    except ClientError as error:
+        told = as_cli_error(error)
+        return Finding("key", Outcome.FAIL, f"{known.key_begin}, from {known.key_source}: {told.message}", told.hint)
+    return Finding("key", Outcome.OK, f"{known.key_begin} is accepted")
 
 
 def clock(known: Settings) -> Finding:

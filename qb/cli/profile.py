@@ -11,6 +11,7 @@ from pathlib import Path
 from qb.cli.exits import CliError, Exit
 
 DEFAULT_NAME = "default"
+_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,16 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Settings(Profile):
-    """What a command works with; `source` says in words where it came from."""
+    """What a command works with; `source` says in words where the address came from, `key_source` the key."""
 
     source: str = ""
+    key_source: str = ""
+
+    @property
+    def key_begin(self) -> str:
+        """As much of the key as listings show, which tells one from another; of an odd, short one less."""
+        key = self.api_key or ""
+        return f"{key[:_SHOWN] if len(key) >= 2 * _SHOWN else key[: _SHOWN // 3]}…"
 
 
 def profile_path(env: Mapping[str, str]) -> Path:
@@ -113,7 +121,7 @@ def settings(env: Mapping[str, str], *, url: str | None = None, name: str | None
     key = env.get("QB_API_KEY") or None
     ca_file = env.get("QB_CA_FILE") or None
     if address and (profile is None or profile.url != address):
-        return Settings(address, key, ca_file, "--url" if url else "QB_URL")
+        return Settings(address, key, ca_file, "--url" if url else "QB_URL", "QB_API_KEY" if key else "")
     if profile is None:
         raise CliError(
             "no orchestrator is configured",
@@ -121,4 +129,5 @@ def settings(env: Mapping[str, str], *, url: str | None = None, name: str | None
             Exit.USAGE,
         )
     source = f"profile {chosen!r} in {path}"
-    return Settings(profile.url, key or profile.api_key, ca_file or profile.ca_file, source)
+    key_source = "QB_API_KEY" if key else source
+    return Settings(profile.url, key or profile.api_key, ca_file or profile.ca_file, source, key_source)

@@ -15,6 +15,7 @@ import pytest
 
 from qb.cli.profile import Profile, profile_path, read_profiles, write_profile
 from qb.client import ClientError, QbClient
+from qb.contract.errors import ErrorCode
 from qb.contract.fleet import Health, Version
 
 
@@ -205,8 +206,6 @@ def test_doctor_names_a_mend_for_each_failure(
 
 
 def test_doctor_tells_a_key_that_is_not_accepted_and_an_older_server(qb: Any, well: Any) -> None:
-    from qb.contract.errors import ErrorCode
-
     well.replies["GET", "/tasks"].clear()
     well.replies["GET", "/version"].clear()
     well.refuses("GET", "/tasks", 401, ErrorCode.UNAUTHENTICATED, "the key is not known")
@@ -216,6 +215,37 @@ def test_doctor_tells_a_key_that_is_not_accepted_and_an_older_server(qb: Any, we
     assert "FAIL  key" in ran.out
     assert "FAIL  wire" in ran.out
     assert "upgrade the orchestrator" in ran.out
+
+
+SECRET = "qba_" + "0123456789abcdef" * 2
+
+
+def test_doctor_tells_which_key_is_used_and_where_it_comes_from(
+    qb: Any, well: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = profile_path(os.environ)
+    write_profile(path, "default", Profile(well.url, SECRET))
+    monkeypatch.delenv("QB_API_KEY")
+    for key, source in ((None, f"profile 'default' in {path}"), (SECRET.upper(), "QB_API_KEY")):
+        if key:
+            monkeypatch.setenv("QB_API_KEY", key)
+        ran = qb("doctor", "--port", _free_port())
+        begin = (key or SECRET)[:12]
+        (line,) = [line for line in ran.out.splitlines() if line.startswith("ok    settings")]
+        assert line.endswith(f"key {begin}…, from {source}")
+        assert f"{begin}… is accepted" in ran.out
+        assert begin + "8" not in ran.out
+    well.replies["GET", "/tasks"].clear()
+    well.refuses("GET", "/tasks", 401, ErrorCode.UNAUTHENTICATED, "the key is not known")
+    ran = qb("doctor", "--port", _free_port())
+    assert f"{SECRET.upper()[:12]}…, from QB_API_KEY: the key is not known" in ran.out
+
+
+def test_doctor_shows_little_of_a_short_key(qb: Any, well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QB_API_KEY", "hunter2hunter2")
+    assert "; key hunt…, from QB_API_KEY\n" in qb("doctor", "--port", _free_port()).out
+    monkeypatch.delenv("QB_API_KEY")
+    assert "; no key\n" in qb("doctor", "--port", _free_port()).out
 
 
 def test_doctor_tells_a_damaged_database(qb: Any, well: Any, tmp_path: Path) -> None:
