@@ -41,12 +41,12 @@ def moment_of(text: str, now: datetime) -> datetime:
         raise ValueError(f"{text!r} is no time: write for example 2h, 2026-01-31 or 2026-01-31T08:00Z") from error
 
 
-def span(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h``, ``5 d``: one unit, for reading at a glance."""
+def span(seconds: float, *, nearest: bool = False) -> str:
+    """``45 s``, ``12 min``, ``3 h``, ``5 d``: one unit, for reading at a glance; a rest is left out, or rounded."""
     whole = max(0, int(seconds))
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if whole >= 2 * size:
-            return f"{whole // size} {unit}"
+            return f"{(whole + (size // 2 if nearest else 0)) // size} {unit}"
     return f"{whole} s"
 
 
@@ -59,5 +59,5 @@ def ago(moment: str | None, now: datetime) -> str:
     except ValueError:
         return moment
     seconds = (now - then).total_seconds() if then.tzinfo else 0.0
-    # a second of difference between two clocks is not the future
-    return f"in {span(-seconds)}" if seconds < -1 else f"{span(seconds)} ago"
+    # 90 days that have just begun are not 89; a second of difference between two clocks is not the future
+    return f"in {span(-seconds, nearest=True)}" if seconds < -1 else f"{span(seconds)} ago"

@@ -14,6 +14,10 @@ def _state(key: Key, now: datetime) -> str:
     return "expired" if key.expires_at and datetime.fromisoformat(key.expires_at) <= now else "good"
 
 
+def _nodes(key: Key) -> str:
+    return joined([*key.allowed_node_patterns, *(f"{name}={value}" for name, value in key.allowed_node_tags.items())])
+
+
 def _uses(token: Token) -> str:
     return str(token.uses) if token.max_uses is None else f"{token.uses} of {token.max_uses}"
 
@@ -27,8 +31,9 @@ KEYS: tuple[Column[Key], ...] = (
     Column("USED", lambda key, now: ago(key.last_used_at, now) or "never"),
     Column("EXPIRES", lambda key, now: ago(key.expires_at, now), wide=True),
     Column("SCOPES", lambda key, _: joined(key.scopes), wide=True),
-    Column("NODES", lambda key, _: joined([*key.allowed_node_patterns, joined(key.allowed_node_tags)]), wide=True),
+    Column("NODES", lambda key, _: _nodes(key), wide=True),
     Column("RATE", lambda key, _: key.rate_limit, wide=True),
+    Column("AT ONCE", lambda key, _: key.max_running, wide=True),
 )
 
 TOKENS: tuple[Column[Token], ...] = (

@@ -1,6 +1,6 @@
 """Durations as people type and read them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -61,3 +61,17 @@ def test_what_is_no_moment_is_told_with_an_example(text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(2_592_000, "30d"), (3600, "1h"), (5400, "90m"), (61, "61s")])
 def test_a_duration_is_written_as_it_is_read(seconds: int, text: str) -> None:
     assert (written(seconds), seconds_of(text)) == (text, seconds)
+
+
+@pytest.mark.parametrize(
+    ("to_come", "text"),
+    [
+        (timedelta(days=90) - timedelta(seconds=2), "in 90 d"),
+        (timedelta(days=89, hours=11), "in 89 d"),
+        (timedelta(hours=47, minutes=59), "in 48 h"),
+        (timedelta(minutes=4, seconds=59.5), "in 5 min"),
+        (timedelta(seconds=45), "in 45 s"),
+    ],
+)
+def test_what_is_to_come_is_rounded_to_the_nearest(to_come: timedelta, text: str) -> None:
+    assert ago((NOW + to_come).isoformat(), NOW) == text

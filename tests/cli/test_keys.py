@@ -48,6 +48,19 @@ def test_a_key_that_cannot_be_is_told_by_its_option(admin: Cli) -> None:
     assert (ran.code, ran.err.startswith("error: --rate: ")) == (2, True)
 
 
+def test_the_wide_list_has_the_limits_of_a_key(admin: Cli) -> None:
+    limits = ("--nodes", "wide-*", "--max-running", "37", "--expires", "90d")
+    made(admin, "key", "create", "cli-wide", *limits)
+    made(admin, "key", "create", "cli-tags", "--tag", "site=a", "--tag", "gpu=yes", "--nodes", "t-*")
+    lines = admin("key", "list", "-o", "wide").out.splitlines()
+    wide, tags = (next(line for line in lines if name in line) for name in ("cli-wide", "cli-tags"))
+    assert "AT ONCE" in lines[0]
+    assert wide.rstrip().endswith(" 37")
+    assert " wide-* " in wide, "nothing comes after a pattern without tags"
+    assert " in 90 d " in wide
+    assert " t-*, gpu=yes, site=a" in tags
+
+
 def test_a_token_lets_in_so_many_and_is_taken_back(admin: Cli) -> None:
     token = made(admin, "token", "create", "--nodes", "edge-*", "--uses", "2", "--expires", "1d")
     assert token["token"].startswith("qbr_")
