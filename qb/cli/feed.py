@@ -97,7 +97,7 @@ class Feed(Generic[N]):
                 now = self._clock()
                 first = lost_at is None
                 lost_at = now if lost_at is None else lost_at
-                if not _passing(error) or now - lost_at >= self._outage:
+                if not passing(error) or now - lost_at >= self._outage:
                     return error
                 if first:
                     self._put(Lost(error))
@@ -113,5 +113,6 @@ class Feed(Generic[N]):
                 continue
 
 
-def _passing(error: ClientError) -> bool:
+def passing(error: ClientError) -> bool:
+    """Whether the same request may succeed later."""
     return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.transient)

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from qb.cli.exits import CliError, Exit
+from qb.cli.feed import passing
 from qb.cli.terminal import one_line
-from qb.client import QbClient
+from qb.client import ClientError, QbClient
 from qb.contract.keys import Key, Token
 from qb.contract.nodes import Node
-from qb.contract.tasks import Task
 
 SHORTEST = 4
 _CANDIDATES = 100
@@ -28,16 +28,23 @@ def task_id(client: QbClient, given: str) -> str:
     return _only("task", given, found, "; `qb task list` shows the newest")
 
 
-def ending_task(client: QbClient, given: str) -> Task:
-    """The task that `given` begins, to be waited for. Raises CliError for a schedule, too, unless it has ended."""
-    found = client.task(task_id(client, given))
+def ending_task_id(client: QbClient, given: str) -> str:
+    """As `task_id`, of a task that can be waited for. Raises CliError for a schedule, too, unless it has ended."""
+    whole_id = task_id(client, given)
+    try:
+        found = client.task(whole_id)
+    except ClientError as error:
+        if not passing(error):
+            raise
+        # who follows it waits for an orchestrator that is away
+        return whole_id
     if found.recurrence and not found.status.terminal:
         raise CliError(
             f"task {found.id} is a schedule, which never ends",
             "wait for one of its runs: `qb task list` shows them",
             Exit.USAGE,
         )
-    return found
+    return whole_id
 
 
 def group_id(client: QbClient, given: str) -> str:

@@ -64,7 +64,7 @@ def wait(
 
     deadline = None if timeout is None else time.monotonic() + timeout
     with connected(ctx) as client:
-        ended = until_ended(client, lookup.ending_task(client, task).id, None, deadline=deadline)
+        ended = until_ended(client, lookup.ending_task_id(client, task), None, deadline=deadline)
     shown(ended, output)
     _verdict(ended)
 
@@ -82,7 +82,7 @@ def watch(
     from qb.cli.connection import connected
 
     with connected(ctx) as client:
-        followed(client, lookup.ending_task(client, task), output, timeout)
+        followed(client, client.task(lookup.ending_task_id(client, task)), output, timeout)
 
 
 def cancel(ctx: typer.Context, task: TaskId, output: Output = Format.TABLE) -> None:

@@ -44,7 +44,7 @@ def logs(
     from qb.cli.output import emit_data, emit_line
 
     with connected(ctx) as client:
-        task_id = lookup.ending_task(client, task).id if follow else lookup.task_id(client, task)
+        task_id = lookup.ending_task_id(client, task) if follow else lookup.task_id(client, task)
         lines = _following(client, task_id) if follow else _pages(client, task_id)
         if output.for_people:
             for line in lines:

@@ -30,7 +30,8 @@ def test_a_closed_pipe_is_quiet(connected: Any, make_task: Any, count: int, unbu
     assert (ran.returncode, ran.stderr) == (1, b"")
 
 
-def test_ctrl_c_exits_130_and_says_nothing(connected: Any, make_event: Any) -> None:
+def test_ctrl_c_exits_130_and_says_nothing(connected: Any, make_event: Any, make_task: Any) -> None:
+    connected.answers("GET", f"/tasks/{make_event(1).task_id}", make_task())
     path = f"/tasks/{make_event(1).task_id}/events"
     connected.streams(path, [make_event(1)], ends=False)
     waiting = subprocess.Popen(

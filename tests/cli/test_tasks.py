@@ -208,6 +208,16 @@ def test_a_schedule_never_ends_and_is_not_waited_for(
     assert [seen.path for seen in connected.seen] == [f"/tasks/{ONE}"], "nothing is followed"
 
 
+def test_waiting_begins_though_the_orchestrator_is_away(
+    qb: Any, connected: Any, make_task: Any, make_event: Any
+) -> None:
+    connected.refuses("GET", f"/tasks/{ONE}", 503, ErrorCode.OVERLOADED, "later")
+    connected.answers("GET", f"/tasks/{ONE}", make_task(status=TaskStatus.SUCCESS))
+    connected.refuses("GET", EVENTS, 503, ErrorCode.OVERLOADED, "later")
+    connected.streams(EVENTS, [make_event(1, status=TaskStatus.SUCCESS)])
+    assert qb("task", "wait", ONE).code == 0
+
+
 def test_a_schedule_that_was_cancelled_has_ended(qb: Any, connected: Any, make_task: Any) -> None:
     ended = make_task(recurrence="0 9 * * *", schedule_id=ONE, status=TaskStatus.CANCELLED)
     connected.answers("GET", f"/tasks/{ONE}", ended)
