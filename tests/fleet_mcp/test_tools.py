@@ -200,4 +200,4 @@ def test_over_http_the_key_comes_with_the_request() -> None:
 def test_the_command_line_takes_what_the_server_allows(option: str, most: int) -> None:
     over = [str(QB), "mcp", option, str(most + 1)]
     done = subprocess.run(over, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2 and f"less than or equal to {most}\n" in done.stderr
+    assert done.returncode == 2 and f"must be at most {most}\n" in done.stderr
