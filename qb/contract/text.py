@@ -19,6 +19,8 @@ FILE_NAME_BYTES = 255
 ID_CHARS = 64
 
 NO_NUL = r"^[^\x00]*$"
+NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
+ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _UNSAFE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -61,7 +63,7 @@ def _scrub(value: Any) -> Any:
 
 
 Text = Annotated[str, StringConstraints(max_length=4096, pattern=NO_NUL)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_CONTROL)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARS, pattern=NO_NUL)]
 Message = Annotated[str, StringConstraints(pattern=NO_NUL), BeforeValidator(_cut)]
 Prompt = Annotated[str, StringConstraints(pattern=NO_NUL), AfterValidator(_prompt)]
@@ -69,5 +71,5 @@ FileName = Annotated[str, AfterValidator(check_file_name)]
 Scrubbed = Annotated[str, BeforeValidator(_scrub)]
 Progress = Annotated[int, BeforeValidator(_whole)]
 Tags = dict[Name, Text]
-EnvName = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvName = Annotated[str, StringConstraints(max_length=255, pattern=ENV_NAME)]
 EnvValue = Annotated[str, StringConstraints(max_length=32_768, pattern=NO_NUL)]
