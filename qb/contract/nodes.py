@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from qb.contract.addresses import Address, AnsibleVariables, Endpoint, web_address
 from qb.contract.states import Generation, NodeDispatch, NodeMode, NodeState, NodeStatus
@@ -72,6 +72,8 @@ class NodeChange(BaseModel):
     `takeover_allowed` is the admin's leave for the next registration under the node's name: any token that matches
     will do, once. `generation` is what the operator knows of an older client, as when it is registered ahead.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     name: Name = ""
     mode: NodeMode = NodeMode.PULL

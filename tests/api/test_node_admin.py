@@ -222,3 +222,11 @@ async def test_an_address_that_worked_before_is_taken(running: Running, endpoint
     secret = await token(running, allows_push=True)
     joined = await join(running, secret, wire=1, mode="push", api_endpoint=endpoint)
     assert (joined.status_code, joined.json()["api_endpoint"]) == (200, endpoint)
+
+
+async def test_a_change_of_what_no_node_has_is_refused(running: Running) -> None:
+    """A misspelt field would be taken for done."""
+    node, _ = await add(running)
+    refused = await call(running, "PATCH", f"/nodes/{node}", {"slots": 2, "bogus": 2})
+    assert (refused.status_code, refused.json()["detail"]) == (422, "bogus: is no parameter of this route")
+    assert (await call(running, "GET", f"/nodes/{node}")).json()["slots"] == 1
