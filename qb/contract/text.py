@@ -21,6 +21,9 @@ ID_CHARS = 64
 NO_NUL = r"^[^\x00]*$"
 NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
 ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@+-]{0,510}")
+"""[HOST[:PORT]/]PATH[:TAG][@DIGEST], as container tools write it; a leading dash would be read as an option."""
+
 _UNSAFE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -58,6 +61,12 @@ def check_file_name(value: str) -> str:
     return value
 
 
+def _image(value: str) -> str:
+    if not IMAGE.fullmatch(value):
+        raise ValueError("is no image reference: write for example ghcr.io/acme/agent:1.2, or leave it out")
+    return value
+
+
 def _scrub(value: Any) -> Any:
     return scrubbed(value) if isinstance(value, str) else value
 
@@ -68,6 +77,7 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARS, pattern
 Message = Annotated[str, StringConstraints(pattern=NO_NUL), BeforeValidator(_cut)]
 Prompt = Annotated[str, StringConstraints(pattern=NO_NUL), AfterValidator(_prompt)]
 FileName = Annotated[str, AfterValidator(check_file_name)]
+Image = Annotated[str, AfterValidator(_image)]
 Scrubbed = Annotated[str, BeforeValidator(_scrub)]
 Progress = Annotated[int, BeforeValidator(_whole)]
 Tags = dict[Name, Text]

@@ -146,3 +146,18 @@ async def test_every_pattern_of_the_contract_has_its_words(running: Running) -> 
     patterns = {json.loads(f'"{found}"') for found in re.findall(r'"pattern": ?"((?:[^"\\]|\\.)*)"', document)}
     assert len(patterns) > 4
     assert patterns <= set(WORDS)
+
+
+@pytest.mark.parametrize("image", ["", " ", "b a d", "--privileged", "a\nb", "x" * 512])
+async def test_an_image_that_cannot_be_one_is_refused(running: Running, image: str) -> None:
+    """The node would refuse it, once the task had come to its turn."""
+    for path, more in (("/tasks", {}), ("/groups", {"each": "*"})):
+        answer = await running.http.post(path, json={"prompt": "x", "image": image, **more}, headers=running.admin)
+        assert_refused(answer, image)
+        assert "image: is no image reference" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("image", ["busybox", "localhost:5000/a/b:1.2", "ghcr.io/A/b@sha256:" + "0" * 64])
+async def test_an_image_that_can_be_one_is_taken(running: Running, image: str) -> None:
+    answer = await running.http.post("/tasks", json={"prompt": "x", "image": image}, headers=running.admin)
+    assert (answer.status_code, answer.json()["image"]) == (201, image)
