@@ -7,7 +7,20 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from qb.contract.delegation import Delegation
 from qb.contract.scheduling import OnFailure, Scheduling
 from qb.contract.states import Ability, Reason, Reporter, ReportStatus, Stream, TaskStatus
-from qb.contract.text import EnvName, EnvValue, FileName, Id, Image, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
+from qb.contract.text import (
+    EnvName,
+    EnvValue,
+    FileName,
+    Id,
+    Image,
+    Message,
+    Name,
+    Progress,
+    Prompt,
+    Scrubbed,
+    Tags,
+    Text,
+)
 
 MAX_FILES = 100
 MAX_CHUNKS = 1000

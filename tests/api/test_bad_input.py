@@ -114,7 +114,7 @@ async def test_the_dashboard_is_a_redirect_or_said_to_be_missing(running: Runnin
 MISMATCHES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "NUL in a prompt": ("POST", "/tasks", {"json": {"prompt": "a\0b"}}, "prompt: holds a NUL character"),
     "a line break in a name": ("POST", "/nodes", {"json": {"name": "a\nb"}}, "name: holds a NUL or control character"),
-    "a variable's name": ("POST", "/tasks", {"json": {"prompt": "x", "env": {"1A": "x"}}}, "env.1A: is no name of a var"),
+    "a variable's name": ("POST", "/tasks", {"json": {"prompt": "x", "env": {"1A": "x"}}}, "env.1A: is no name"),
     "an id's beginning": ("GET", "/tasks?id_prefix=abc", {}, "id_prefix: is no beginning of an id: give 4 to 36"),
     "a cursor": ("GET", "/nodes?cursor=%21%21", {}, "cursor: is no cursor of this list: send the X-Next-Cursor"),
     "an empty idempotency key": (
