@@ -51,6 +51,8 @@ class Door:
 class _Guarded:
     """One path's responders, each behind its guard; falcon finds them by name."""
 
+    on_head: Responder
+
 
 def add_routes(app: App[Request, Response], responders: Mapping[str, Responder], door: Door) -> None:
     """Serve `responders` (route name -> responder). Raises UndeclaredRoute for what the table does not know."""
@@ -60,7 +62,11 @@ def add_routes(app: App[Request, Response], responders: Mapping[str, Responder],
         if route is None:
             raise UndeclaredRoute(f"the route {name!r} has no row in qb.contract.routes: declare its callers")
         guard = _guard(route, responder, door)
-        setattr(paths.setdefault(route.path, _Guarded()), f"on_{route.method.lower()}", guard)
+        guarded = paths.setdefault(route.path, _Guarded())
+        setattr(guarded, f"on_{route.method.lower()}", guard)
+        if route.method == "GET" and Caller.ANYONE in route.callers:
+            # monitors ask so; elsewhere a GET may do something, such as taking a task
+            guarded.on_head = guard
     for path, guarded in paths.items():
         app.add_route(path, guarded)
 

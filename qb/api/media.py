@@ -7,7 +7,9 @@ from typing import Any, NoReturn, TypeVar
 import orjson
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from qb.contract.mismatches import WORDS
 from qb.contract.queries import AgePage, name_cursor
 from qb.domain.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
 from qb.domain.etags import names
@@ -145,20 +147,21 @@ def _model(body: bytes, model: type[_M]) -> _M:
 
 def explain(error: ValidationError) -> str:
     """The first few errors in words that never repeat what was sent."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    words = [f"{_place(each['loc'])}: {_words(each['type'], each['msg'])}" for each in found[:_SHOWN_ERRORS]]
+    found = error.errors(include_url=False, include_input=False)
+    words = [f"{_place(each['loc'])}: {_words(each)}" for each in found[:_SHOWN_ERRORS]]
     if len(found) > _SHOWN_ERRORS:
         words.append(f"and {len(found) - _SHOWN_ERRORS} more")
     return "; ".join(words).encode(errors="replace").decode()
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part)[:80] for part in location) or "body"
+    return ".".join(str(part)[:80] for part in location if part != "[key]") or "body"
 
 
-def _words(kind: str, message: str) -> str:
+def _words(error: ErrorDetails) -> str:
+    kind, message = error["type"], error["msg"]
     if kind == "string_pattern_mismatch":
-        return "holds a NUL or control character"
+        return WORDS.get(error["ctx"]["pattern"], message)
     if kind == "string_unicode":
         return "holds a lone surrogate: send whole Unicode characters"
     if kind == "extra_forbidden":

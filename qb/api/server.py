@@ -20,6 +20,7 @@ import structlog
 from qb.api.addresses import networks
 from qb.api.connections import BACKLOG, raise_file_limit
 from qb.api.logs import configure
+from qb.contract.addresses import web_address
 from qb.domain.destinations import Policy
 from qb.domain.errors import Conflict, Invalid, NotFound
 from qb.domain.links import SESSION_PATH, checked_path
@@ -67,6 +68,7 @@ def serve(settings: ServeSettings) -> None:
     """
     configure()
     networks(settings.trusted_proxies)
+    _check_urls(settings)
     checked_path(settings.crush_session_path)
     _check(settings.data_dir)
     Lock(settings.data_dir).check(wait=LOCK_PATIENCE)
@@ -152,6 +154,16 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port} ({reason}): choose another --port, or stop what uses it"
         ) from error
     return listener
+
+
+def _check_urls(settings: ServeSettings) -> None:
+    """What nodes and containers are told must be an address that they can call. Raises Invalid."""
+    for option, url in (("--url", settings.url), ("--agent-url", settings.agent_url)):
+        if url is not None:
+            try:
+                web_address(url)
+            except ValueError as error:
+                raise Invalid(f"{option}: {url[:200]!r} {error}") from error
 
 
 def _url(settings: ServeSettings, port: int) -> str:

@@ -8,13 +8,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from qb.contract.scopes import Role, Scope
-from qb.contract.text import Name, Tags, Text
+from qb.contract.text import NO_CONTROL, Name, Tags, Text
 
 MAX_PATTERNS = 64
 MAX_DAYS = 36_500
 MAX_GRACE_HOURS = 24 * 365
 
-Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_CONTROL)]
 """A glob over node names, matched case-sensitively: ``client-acme-*``."""
 
 

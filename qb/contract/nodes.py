@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from qb.contract.addresses import Address, AnsibleVariables
+from qb.contract.addresses import Address, AnsibleVariables, Endpoint, web_address
 from qb.contract.states import Generation, NodeDispatch, NodeMode, NodeState, NodeStatus
 from qb.contract.text import Id, Name, Tags, Text
 
@@ -41,6 +41,12 @@ class Register(BaseModel):
     boot_id: Text | None = None
     limits: bool = False
 
+    @field_validator("api_endpoint")
+    @classmethod
+    def _callable(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # who polls may say what it likes there: nobody calls it
+        return value if value is None or info.data.get("mode") is not NodeMode.PUSH else web_address(value)
+
 
 class NodeCreate(BaseModel):
     """Body of POST /nodes: register a node ahead of its first contact.
@@ -51,7 +57,7 @@ class NodeCreate(BaseModel):
     name: Name
     generation: OldGeneration = Generation.A
     mode: NodeMode = NodeMode.PULL
-    api_endpoint: Text | None = None
+    api_endpoint: Endpoint | None = None
     capabilities: Annotated[list[Name], BeforeValidator(lambda value: value or [])] = []
     tags: Annotated[Tags, BeforeValidator(_absent_when_null)] = {}
     slots: int = Field(default=1, ge=1, le=MAX_SLOTS)
@@ -67,10 +73,12 @@ class NodeChange(BaseModel):
     will do, once. `generation` is what the operator knows of an older client, as when it is registered ahead.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     name: Name = ""
     mode: NodeMode = NodeMode.PULL
     state: NodeState = NodeState.ACTIVE
-    api_endpoint: Text | None = None
+    api_endpoint: Endpoint | None = None
     capabilities: list[Name] = Field(default=[], max_length=64)
     tags: Tags = {}
     slots: int = Field(default=1, ge=1, le=MAX_SLOTS)

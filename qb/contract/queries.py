@@ -60,7 +60,11 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Pair = Annotated[Text, AfterValidator(_pair)]
 """A tag, as ``name=value``."""
 
-IdPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f-]{4,36}$", to_lower=True)]
+ID_PREFIX = r"^[0-9A-Fa-f-]{4,36}$"
+CURSOR = r"^[A-Za-z0-9_-]{0,1400}$"
+IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,255}$"
+
+IdPrefix = Annotated[str, StringConstraints(pattern=ID_PREFIX, to_lower=True)]
 Cursor = Annotated[int, Field(ge=0, le=LAST_CURSOR)]
 
 
@@ -76,7 +80,7 @@ def _name(cursor: str) -> str:
         raise ValueError("is no cursor of this list: begin without one") from error
 
 
-NameCursor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{0,1400}$"), AfterValidator(_name)]
+NameCursor = Annotated[str, StringConstraints(pattern=CURSOR), AfterValidator(_name)]
 
 
 class Query(BaseModel):
@@ -208,7 +212,7 @@ class Headers(BaseModel):
 class CreateHeaders(Headers):
     """POST /tasks."""
 
-    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = Field(
+    idempotency_key: Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY)] | None = Field(
         default=None,
         alias="Idempotency-Key",
         description="the same key and body within 24 hours make no second task; a key with another body is refused",

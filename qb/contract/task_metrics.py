@@ -6,7 +6,8 @@ from pydantic import BaseModel, Field, StringConstraints
 
 MOST_NAMES = 100
 MOST_POINTS = 10_000
-MetricName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:/% -]+$")]
+METRIC_NAME = r"^[A-Za-z0-9_.:/% -]+$"
+MetricName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=METRIC_NAME)]
 
 
 class MetricLog(BaseModel):

@@ -1,13 +1,26 @@
 """Tasks on the wire: creation, assignment, reports, output, and what the API says of a task."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from qb.contract.delegation import Delegation
 from qb.contract.scheduling import OnFailure, Scheduling
 from qb.contract.states import Ability, Reason, Reporter, ReportStatus, Stream, TaskStatus
-from qb.contract.text import EnvName, EnvValue, FileName, Id, Message, Name, Progress, Prompt, Scrubbed, Tags, Text
+from qb.contract.text import (
+    EnvName,
+    EnvValue,
+    FileName,
+    Id,
+    Image,
+    Message,
+    Name,
+    Progress,
+    Prompt,
+    Scrubbed,
+    Tags,
+    Text,
+)
 
 MAX_FILES = 100
 MAX_CHUNKS = 1000
@@ -37,7 +50,7 @@ class TaskCreate(Scheduling, Delegation):
     priority: int = Field(default=0, ge=-1000, le=1000)
     timeout_seconds: int | None = Field(default=3600, ge=1, le=MAX_TIMEOUT)
     files: list[FileName] | None = Field(default=None, max_length=MAX_FILES)
-    image: Text | None = None
+    image: Image | None = None
     env: dict[EnvName, EnvValue] | None = Field(default=None, max_length=MAX_ENV)
     limits: Limits | None = None
     needs: list[Ability] | None = Field(default=None, max_length=len(Ability))
@@ -163,6 +176,14 @@ class NamesTask(BaseModel):
         return self.task_id or self.job_id
 
 
+def _known(code: int) -> int | None:
+    return None if code == -1 else code
+
+
+ExitCode = Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1), AfterValidator(_known)]
+"""None for -1: podman shows that where it has noted no code, as of a container that its time limit ended."""
+
+
 class StatusReport(NamesTask):
     """Body of POST /status. `timestamp` is the client's own and decides nothing.
 
@@ -177,7 +198,7 @@ class StatusReport(NamesTask):
     timestamp: Text | float | None = None
     attempt: int | None = Field(default=None, ge=1)
     seq: int | None = Field(default=None, ge=0)
-    exit_code: int | None = Field(default=None, ge=-(1 << 31), le=(1 << 31) - 1)
+    exit_code: ExitCode | None = None
     reason: Reason | None = None
     preparing: bool = False
 

@@ -19,6 +19,11 @@ FILE_NAME_BYTES = 255
 ID_CHARS = 64
 
 NO_NUL = r"^[^\x00]*$"
+NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
+ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@+-]{0,510}")
+"""[HOST[:PORT]/]PATH[:TAG][@DIGEST], as container tools write it; a leading dash would be read as an option."""
+
 _UNSAFE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -56,18 +61,25 @@ def check_file_name(value: str) -> str:
     return value
 
 
+def _image(value: str) -> str:
+    if not IMAGE.fullmatch(value):
+        raise ValueError("is no image reference: write for example ghcr.io/acme/agent:1.2, or leave it out")
+    return value
+
+
 def _scrub(value: Any) -> Any:
     return scrubbed(value) if isinstance(value, str) else value
 
 
 Text = Annotated[str, StringConstraints(max_length=4096, pattern=NO_NUL)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_CONTROL)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARS, pattern=NO_NUL)]
 Message = Annotated[str, StringConstraints(pattern=NO_NUL), BeforeValidator(_cut)]
 Prompt = Annotated[str, StringConstraints(pattern=NO_NUL), AfterValidator(_prompt)]
 FileName = Annotated[str, AfterValidator(check_file_name)]
+Image = Annotated[str, AfterValidator(_image)]
 Scrubbed = Annotated[str, BeforeValidator(_scrub)]
 Progress = Annotated[int, BeforeValidator(_whole)]
 Tags = dict[Name, Text]
-EnvName = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvName = Annotated[str, StringConstraints(max_length=255, pattern=ENV_NAME)]
 EnvValue = Annotated[str, StringConstraints(max_length=32_768, pattern=NO_NUL)]

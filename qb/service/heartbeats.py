@@ -87,11 +87,21 @@ class Heartbeats:
         if learnt:
             legacy.remember(db, member, learnt)
         told = body.running or []
-        current = body.current_task_id or (told[0].task_id if told else None)
+        adopted = [
+            each.task_id
+            for each in told
+            if adopt(db, member, each.task_id, each.attempt, floor=self._registry.floor, now=now)
+        ]
+        current = body.current_task_id
+        if member.wire < 2 and current is not None and body.status is NodeStatus.BUSY:
+            found = adopt_unnumbered(db, member, current, floor=self._registry.floor, now=now)
+            adopted += [] if found is None else [current]
+        holds = claims.held(db, node_id)
+        status, current = (body.status, current) if member.wire < 2 else _shown(holds, body)
         row = nodes.heartbeat(
             db,
             node_id,
-            status=body.status,
+            status=status,
             task_id=current,
             load=body.load,
             disk_free=body.disk_free,
@@ -99,15 +109,6 @@ class Heartbeats:
         )
         if row is None:
             raise Unauthenticated("this node is not registered any more: register it again")
-        adopted = [
-            each.task_id
-            for each in told
-            if adopt(db, member, each.task_id, each.attempt, floor=self._registry.floor, now=now)
-        ]
-        if member.wire < 2 and current is not None and body.status is NodeStatus.BUSY:
-            found = adopt_unnumbered(db, member, current, floor=self._registry.floor, now=now)
-            adopted += [] if found is None else [current]
-        holds = claims.held(db, node_id)
         reply = nodes.public(row)
         reply["drain"] = row["state"] != NodeState.ACTIVE
         reply["lease_seconds"] = int(member.lease)
@@ -117,6 +118,17 @@ class Heartbeats:
             return reply, ripples
         reply["cancel"] = _renewed(db, member, holds, body, now) if told else []
         return reply, Ripples(changed=adopted) if adopted else None
+
+
+def _shown(holds: list[sqlite3.Row], body: Heartbeat) -> tuple[NodeStatus, str | None]:
+    """The status and the task that people see: a node lists what it ran until it has heard that its report is taken."""
+    if not body.running:
+        return body.status, body.current_task_id
+    live = {(row["id"], row["attempt"]) for row in holds}
+    listed = [each.task_id for each in body.running if (each.task_id, each.attempt) in live]
+    if listed:
+        return body.status, body.current_task_id if body.current_task_id in listed else listed[0]
+    return NodeStatus.IDLE if body.status is NodeStatus.BUSY else body.status, None
 
 
 def _news(reply: dict[str, Any], heard: Orders) -> bool:

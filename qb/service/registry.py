@@ -99,7 +99,7 @@ class Member:
 def member_of(row: sqlite3.Row, now: datetime) -> Member:
     """The node of that row, as the server remembers it from `now` on."""
     offline = row["status"] == NodeStatus.OFFLINE
-    last_seen = parse(row["last_seen_at"]) if offline and row["last_seen_at"] else now
+    last_seen = parse(row["last_seen_at"] or row["created_at"]) if offline else now
     # an older runner runs one container at a time, whatever an admin wrote down for it
     slots = row["slots"] if row["wire"] >= 2 else 1
     generation, interval = Generation(row["generation"]), row["poll_interval"]

@@ -10,7 +10,7 @@ from qb.domain import lifecycle
 from qb.domain.errors import Conflict
 from qb.domain.times import after, parse
 from qb.service.ripples import Ripples
-from qb.store import dependencies, events, key_limits, schedules, tasks
+from qb.store import dependencies, events, key_limits, nodes, schedules, tasks
 
 RETRIED = frozenset(rule.event for rule in lifecycle.TABLE if rule.guard is lifecycle.Guard.MAY_RETRY)
 """After these another start waits its back-off; what only failed to arrive goes back into line at once."""
@@ -53,6 +53,9 @@ def apply(
     if decision.status.terminal or decision.status is TaskStatus.PENDING:
         outcome = decision.status if decision.status.terminal else event
         tasks.end_attempt(db, row, now=now, outcome=outcome, reason=why, exit_code=exit_code)
+        if row["assigned_node_id"]:
+            # its heartbeats say so half a minute later
+            nodes.let_go(db, row["assigned_node_id"], row["id"])
     events.add(
         db,
         task_id=row["id"],

@@ -75,11 +75,12 @@ def _candidate(
     db: sqlite3.Connection, row: sqlite3.Row, registry: Registry, now: datetime, owner: str | None
 ) -> Candidate:
     member = registry.members.get(row["id"])
+    silent = member is None or member.offline or member.silent(now)
     return Candidate(
         traits=nodes.traits(row),
         wire=row["wire"],
         state=NodeState(row["state"]),
-        silent_since=row["last_seen_at"] or row["created_at"] if member is None or member.silent(now) else None,
+        silent_since=row["last_seen_at"] or row["created_at"] if silent else None,
         slots=row["slots"] if row["wire"] >= 2 else 1,
         holds=[_told(db, held["id"], owner) for held in claims.held(db, row["id"])],
     )

@@ -23,6 +23,12 @@ UPDATE nodes SET status = ?, current_task_id = ?, load = ?, disk_free = ?, last_
 """
 _SEEN = "UPDATE nodes SET last_seen_at = ?, status = iif(status = 'offline', 'idle', status) WHERE id = ?"
 _RESTS = "UPDATE nodes SET status = 'idle', current_task_id = NULL WHERE id = ? AND status = 'busy'"
+_LET_GO = """
+UPDATE nodes SET current_task_id = held.id, status = iif(held.id IS NULL AND status = 'busy', 'idle', status)
+FROM (SELECT (SELECT id FROM tasks INDEXED BY tasks_held
+    WHERE assigned_node_id = :node_id AND lease_expires_at IS NOT NULL LIMIT 1) AS id) AS held
+WHERE nodes.id = :node_id AND current_task_id = :task_id
+"""
 _OFFLINE = "UPDATE nodes SET status = 'offline' WHERE id = ? AND status != 'offline'"
 _REMOVE = "DELETE FROM nodes WHERE id = ?"
 _COUNTS = "SELECT status, count(*) FROM nodes GROUP BY status"
@@ -88,6 +94,11 @@ def seen(db: sqlite3.Connection, when: Iterable[tuple[str, str]]) -> None:
 def rests(db: sqlite3.Connection, node_id: str) -> None:
     """Note that a node is not busy any more."""
     db.execute(_RESTS, (node_id,))
+
+
+def let_go(db: sqlite3.Connection, node_id: str, task_id: str) -> None:
+    """Note that the task a node was busy with is over there: it shows another that it holds, or is idle."""
+    db.execute(_LET_GO, {"node_id": node_id, "task_id": task_id})
 
 
 def offline(db: sqlite3.Connection, node_ids: Iterable[str]) -> None:

@@ -4,10 +4,8 @@ import re
 from uuid import UUID
 
 from qb.contract.tasks import Assignment
-from qb.contract.text import PROMPT_BYTES
+from qb.contract.text import IMAGE, PROMPT_BYTES
 
-# [HOST[:PORT]/]PATH[:TAG][@DIGEST], as container tools write it; a leading dash would be read as an option
-_IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@+-]{0,510}")
 _VARIABLE = re.compile(r"[^=\x00\s][^=\x00]*")
 
 
@@ -28,7 +26,7 @@ def objection(assignment: Assignment) -> str | None:
     size = len(assignment.prompt.encode("utf-8", "surrogatepass"))
     if size > PROMPT_BYTES:
         return f"the prompt has {size} bytes, an argument of a program at most {PROMPT_BYTES}"
-    if assignment.image is not None and not _IMAGE.fullmatch(assignment.image):
+    if assignment.image is not None and not IMAGE.fullmatch(assignment.image):
         return f"{assignment.image!r} is no image reference"
     for name, value in (assignment.env or {}).items():
         if not _VARIABLE.fullmatch(name) or "\x00" in value:

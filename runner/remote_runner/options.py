@@ -13,6 +13,7 @@ import platformdirs
 
 from qb.client.credentials import check
 from qb.client.errors import BadCredential
+from qb.contract.addresses import web_address
 from qb.contract.nodes import MAX_SLOTS
 from remote_runner.choices import PullPolicy, RootFs, WorkspaceMode
 
@@ -66,6 +67,14 @@ def secret(text: str) -> str:
         return check(text, "this secret")
     except BadCredential as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def endpoint(text: str) -> str:
+    """An address that the control plane can call: it refuses others."""
+    try:
+        return web_address(url(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
 
 
 def path(text: str) -> Path:
@@ -204,7 +213,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--metadata", _yes_no, False, "yes|no", "let containers reach the cloud's metadata", CONFINED),
     Option("--host", str, "127.0.0.1", "ADDRESS", "where to listen", PUSH),
     Option("--port", between(0, 65535), 8080, "N", "port to listen on; 0 takes a free one", PUSH),
-    Option("--advertise-url", url, None, "URL", "where the control plane reaches this node", PUSH),
+    Option("--advertise-url", endpoint, None, "URL", "where the control plane reaches this node", PUSH),
     Option("--tls-cert", existing_file, None, "F", "certificate chain to serve HTTPS with", PUSH),
     Option("--tls-key", existing_file, None, "F", "its key", PUSH),
     Option("--allow-from", _cidr, (), "CIDR", "callers that are answered; default: all", PUSH, many=True),

@@ -1,11 +1,14 @@
 """Whatever is sent, the answer is a clear 4xx problem and the database is as it was."""
 
+import json
+import re
 from collections import defaultdict
 from typing import Any
 
 import pytest
 
 from qb.contract.errors import PROBLEM_TYPE, Problem
+from qb.contract.mismatches import WORDS
 from qb.contract.routes import ROUTES, Caller
 from qb.store.database import connect
 from tests.api.conftest import Running
@@ -106,3 +109,55 @@ async def test_readiness_says_what_is_wrong(running: Running) -> None:
 
 async def test_the_dashboard_is_a_redirect_or_said_to_be_missing(running: Running) -> None:
     assert_refused(await running.http.get("/dashboard"), "dashboard")
+
+
+MISMATCHES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "NUL in a prompt": ("POST", "/tasks", {"json": {"prompt": "a\0b"}}, "prompt: holds a NUL character"),
+    "a line break in a name": ("POST", "/nodes", {"json": {"name": "a\nb"}}, "name: holds a NUL or control character"),
+    "a variable's name": ("POST", "/tasks", {"json": {"prompt": "x", "env": {"1A": "x"}}}, "env.1A: is no name"),
+    "an id's beginning": ("GET", "/tasks?id_prefix=abc", {}, "id_prefix: is no beginning of an id: give 4 to 36"),
+    "a cursor": ("GET", "/nodes?cursor=%21%21", {}, "cursor: is no cursor of this list: send the X-Next-Cursor"),
+    "an empty idempotency key": (
+        "POST",
+        "/tasks",
+        {"json": {"prompt": "x"}, "headers": {"Idempotency-Key": ""}},
+        "Idempotency-Key: must be 1 to 255",
+    ),
+    "a long idempotency key": (
+        "POST",
+        "/tasks",
+        {"json": {"prompt": "x"}, "headers": {"Idempotency-Key": "k" * 3000}},
+        "Idempotency-Key: must be 1 to 255",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISMATCHES)
+async def test_text_that_does_not_match_is_refused_in_its_own_words(name: str, running: Running) -> None:
+    method, path, sent, words = MISMATCHES[name]
+    headers = running.admin | sent.get("headers", {})
+    answer = await running.http.request(method, path, headers=headers, json=sent.get("json"))
+    assert_refused(answer, name)
+    assert words in answer.json()["detail"]
+
+
+async def test_every_pattern_of_the_contract_has_its_words(running: Running) -> None:
+    document = (await running.http.get("/openapi.json")).text
+    patterns = {json.loads(f'"{found}"') for found in re.findall(r'"pattern": ?"((?:[^"\\]|\\.)*)"', document)}
+    assert len(patterns) > 4
+    assert patterns <= set(WORDS)
+
+
+@pytest.mark.parametrize("image", ["", " ", "b a d", "--privileged", "a\nb", "x" * 512])
+async def test_an_image_that_cannot_be_one_is_refused(running: Running, image: str) -> None:
+    """The node would refuse it, once the task had come to its turn."""
+    for path, more in (("/tasks", {}), ("/groups", {"each": "*"})):
+        answer = await running.http.post(path, json={"prompt": "x", "image": image, **more}, headers=running.admin)
+        assert_refused(answer, image)
+        assert "image: is no image reference" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("image", ["busybox", "localhost:5000/a/b:1.2", "ghcr.io/A/b@sha256:" + "0" * 64])
+async def test_an_image_that_can_be_one_is_taken(running: Running, image: str) -> None:
+    answer = await running.http.post("/tasks", json={"prompt": "x", "image": image}, headers=running.admin)
+    assert (answer.status_code, answer.json()["image"]) == (201, image)

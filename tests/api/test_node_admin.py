@@ -181,3 +181,52 @@ def test_a_forwarded_address_is_believed_from_the_trusted_proxy_only(
 def test_a_proxy_that_is_no_address_is_refused() -> None:
     with pytest.raises(Invalid, match="is no address or CIDR block"):
         networks(["proxy.example"])
+
+
+NO_ENDPOINTS = {
+    "ftp://x": "is no http or https URL with a host",
+    "not a url": "is no http or https URL with a host",
+    "http://": "is no http or https URL with a host",
+    "http://node:port": "is no http or https URL with a host",
+    "": "is no http or https URL with a host",
+    "http://me:secret@node:8080": "holds a user name or password",
+    "http://node 1:8080": "holds blanks",
+}
+
+
+@pytest.mark.parametrize("endpoint", NO_ENDPOINTS)
+async def test_an_address_that_nobody_could_push_to_is_refused(running: Running, endpoint: str) -> None:
+    """Tasks for such a node stayed pending, and nothing said why."""
+    secret = await token(running, allows_push=True)
+    node, _ = await add(running, "known")
+    push = {"mode": "push", "api_endpoint": endpoint}
+    for answer in (
+        await call(running, "POST", "/nodes", {"name": "p", **push}),
+        await call(running, "PATCH", f"/nodes/{node}", push),
+        await join(running, secret, "p", **push),
+        await join(running, secret, "p", wire=1, **push),
+    ):
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith(f"api_endpoint: {NO_ENDPOINTS[endpoint]}")
+        assert "secret" not in answer.text
+
+
+async def test_who_polls_may_say_any_address(running: Running) -> None:
+    """Older clients send it in either mode; nobody calls it."""
+    joined = await join(running, await token(running), wire=1, mode="pull", api_endpoint="")
+    assert (joined.status_code, joined.json()["api_endpoint"]) == (200, None)
+
+
+@pytest.mark.parametrize("endpoint", ["http://box_1:8080", "HTTP://box.local:8080/", "https://[fd00::1]:8443/runner"])
+async def test_an_address_that_worked_before_is_taken(running: Running, endpoint: str) -> None:
+    secret = await token(running, allows_push=True)
+    joined = await join(running, secret, wire=1, mode="push", api_endpoint=endpoint)
+    assert (joined.status_code, joined.json()["api_endpoint"]) == (200, endpoint)
+
+
+async def test_a_change_of_what_no_node_has_is_refused(running: Running) -> None:
+    """A misspelt field would be taken for done."""
+    node, _ = await add(running)
+    refused = await call(running, "PATCH", f"/nodes/{node}", {"slots": 2, "bogus": 2})
+    assert (refused.status_code, refused.json()["detail"]) == (422, "bogus: is no parameter of this route")
+    assert (await call(running, "GET", f"/nodes/{node}")).json()["slots"] == 1

@@ -27,6 +27,13 @@ def refusal(*arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.parametrize("option", ["--url", "--agent-url"])
+@pytest.mark.parametrize("url", ["nonsense", "ftp://qb.example.org", "http://"])
+def test_an_address_that_no_node_could_call_is_refused(option: str, url: str, tmp_path: Path) -> None:
+    said = refusal("--data-dir", str(tmp_path), option, url)
+    assert f"{option}: {url!r} is no http or https URL with a host" in said
+
+
 def test_it_serves_and_stops_cleanly_on_sigterm(server: Server) -> None:
     health = httpx2.get(f"{server.url}/health").json()
     assert health["status"] == "ok"

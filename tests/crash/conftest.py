@@ -82,6 +82,13 @@ class Mortal:
         )
         return self.client.create_task(body)
 
+    def unfit_task(self) -> Task:
+        """One that the node refuses: an older release took any text for an image, and tasks of it may wait still."""
+        task = self.task(image="localhost/fit")
+        with closing(sqlite3.connect(self.node.server.data_dir / "qb.db", timeout=PATIENCE)) as db, db:
+            db.execute("UPDATE task_specs SET image = 'not an image' WHERE task_id = ?", (task.id,))
+        return task
+
     def cancel(self, task: Task) -> None:
         self.client.cancel_task(task.id)
 

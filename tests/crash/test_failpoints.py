@@ -75,7 +75,7 @@ def test_a_cancellation_outlives_it(mortals: Callable[[], Mortal], failpoint: st
 def test_a_refusal_outlives_it(mortals: Callable[[], Mortal], failpoint: str) -> None:
     mortal = mortals()
     for run in range(RUNS):
-        task = mortal.task(image="not an image")
+        task = mortal.unfit_task()
         die(mortal, failpoint, run)
         mortal.start()
         found = mortal.ended(task)

@@ -126,3 +126,10 @@ def test_a_mistake_in_a_flag_ends_the_start_and_no_runner_that_takes_its_setting
     words = capsys.readouterr().err
     assert words.startswith("usage: remote_runner")
     assert f": error: {said}" in words.splitlines()[-1]
+
+
+@pytest.mark.parametrize("url", ["http://", "ftp://box:8080", "http://box:port", "http://me:secret@box:8080"])
+def test_an_address_that_the_control_plane_would_refuse_is_refused_here(url: str) -> None:
+    with pytest.raises(ConfigError, match="--advertise-url"):
+        read(["push", *URL, "--advertise-url", url], {})
+    assert read(["push", *URL, "--advertise-url", "http://box:8080/"], {}).advertise_url == "http://box:8080"

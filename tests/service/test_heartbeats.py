@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from qb.contract.nodes import Held
-from qb.contract.states import NodeState
+from qb.contract.states import NodeState, NodeStatus
 from qb.domain.leases import DEADLINE_GRACE
 from tests.service.conftest import OPERATOR, Plane
 
@@ -169,3 +169,47 @@ async def test_what_only_an_older_heartbeat_was_told_is_told_again(plane: Plane)
     await plane.tasks.cancel(held.task_id)
     await answer(first)
     assert (await answer(await waiting(plane, node, held)))["cancel"] == [held.model_dump()]
+
+
+async def shown(plane: Plane, node: str) -> tuple[str, str | None]:
+    """The status and the task that people see of a node."""
+    row = await plane.fleet.one(node)
+    return row["status"], row["current_task_id"]
+
+
+async def test_a_node_is_idle_as_soon_as_its_task_has_ended(plane: Plane) -> None:
+    """Its next heartbeat that says so comes half a minute later, or never when the runner is stopped."""
+    node, held = await holding(plane)
+    await plane.beat(node, held, status=NodeStatus.BUSY, current_task_id=held.task_id)
+    assert await shown(plane, node) == ("busy", held.task_id)
+    await plane.runner(node, held.task_id, "success", attempt=held.attempt)
+    assert await shown(plane, node) == ("idle", None)
+    assert (await plane.fleet.stats())["idle_nodes"] == 1
+
+
+async def test_a_heartbeat_that_lists_an_ended_task_still_makes_no_node_busy(plane: Plane) -> None:
+    """It was on its way when the report was taken."""
+    node, held = await holding(plane)
+    await plane.runner(node, held.task_id, "success", attempt=held.attempt)
+    await plane.beat(node, held, status=NodeStatus.BUSY, current_task_id=held.task_id)
+    assert await shown(plane, node) == ("idle", None)
+
+
+async def test_a_node_shows_the_other_task_that_it_holds_when_one_has_ended(plane: Plane) -> None:
+    node = await plane.node(slots=2)
+    first, second = await plane.started(node), await plane.started(node)
+    held = [Held(task_id=each["task_id"], attempt=each["attempt"]) for each in (first, second)]
+    await plane.beat(node, *held, status=NodeStatus.BUSY, current_task_id=first["task_id"])
+    await plane.runner(node, first["task_id"], "success", attempt=first["attempt"])
+    assert await shown(plane, node) == ("busy", second["task_id"])
+    await plane.beat(node, *held, status=NodeStatus.BUSY, current_task_id=first["task_id"])
+    assert await shown(plane, node) == ("busy", second["task_id"])
+
+
+async def test_the_end_of_a_task_leaves_an_offline_node_offline(plane: Plane) -> None:
+    node, held = await holding(plane)
+    await plane.beat(node, held, status=NodeStatus.BUSY, current_task_id=held.task_id)
+    plane.clock.turn(plane.registry.members[node].lease + 1)
+    await plane.scheduler.tick()
+    assert (await plane.show(held.task_id))["reason"] == "lease_expired"
+    assert await shown(plane, node) == ("offline", None)

@@ -6,7 +6,7 @@ import pytest
 
 from qb.contract.nodes import Held
 from qb.contract.routes import Caller
-from qb.contract.states import ReportStatus
+from qb.contract.states import Reason, ReportStatus
 from qb.contract.tasks import StatusReport
 from qb.domain.errors import AlreadyEnded, NotFound, StaleAttempt
 from qb.domain.times import iso
@@ -203,3 +203,14 @@ async def test_a_keyless_report_speaks_for_the_agent_of_the_current_attempt(plan
     await plane.poll(node)
     shown = await plane.reports.take(keyless, report)
     assert (shown["status"], shown["progress"]) == ("running", 30)
+
+
+@pytest.mark.parametrize(("said", "kept"), [(-1, None), (137, 137), (-9, -9)])
+async def test_what_podman_shows_for_no_exit_code_is_none(plane: Any, said: int, kept: int | None) -> None:
+    """It says -1 of a container that its time limit ended."""
+    node = await plane.node()
+    given = await plane.started(node)
+    more = {"attempt": given["attempt"], "reason": Reason.TIMEOUT, "exit_code": said}
+    await plane.runner(node, given["task_id"], "error", **more)
+    told = await plane.show(given["task_id"])
+    assert (told["reason"], told["exit_code"]) == ("timeout", kept)
