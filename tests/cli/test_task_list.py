@@ -32,7 +32,7 @@ def test_a_group_and_a_key_are_found_by_the_start_of_their_ids(admin: Any, monke
     assert admin("task", "list", "--group", group["id"][:8], "-o", "id").out == f"{member}\n"
     with monkeypatch.context() as as_lister:
         as_lister.setenv("QB_API_KEY", key["api_key"])
-        (mine,) = [each["id"] for each in made(admin, "task", "create", "mine")]
+        (mine,) = [each["id"] for each in made(admin, "task", "create", "mine", "--to", "nobody-here")]
         # a scoped key sees no listing of keys and nodes: its own name, and a node's, are good all the same
         assert admin("task", "list", "--key", "lister", "-o", "id").out == f"{mine}\n"
         assert admin("task", "list", "--node", "lister-1").code == 0
