@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from qb.cli.durations import written as duration
 from qb.cli.sizes import written as size
 from qb.cli.terminal import one_line
-from qb.contract.text import NO_NUL
+from qb.contract.text import ENV_NAME, NO_CONTROL, NO_NUL
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -20,8 +20,8 @@ _UNITS: dict[str, Callable[[float], str]] = {
 
 PATTERNS = {
     NO_NUL: "must not hold NUL characters",
-    r"^[^\x00-\x1f\x7f]+$": "must be one line, without control characters",
-    r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a name of letters, digits and _ that no digit begins",
+    NO_CONTROL: "must be one line, without control characters",
+    ENV_NAME: "must be a name of letters, digits and _ that no digit begins",
 }
 """What a text must be, by its pattern in the contract."""
 
