@@ -1,8 +1,8 @@
 """What a runner asks of podman when it starts."""
 
-import contextlib
 import dataclasses
-import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,19 +61,19 @@ def test_a_runner_that_is_told_to_end_asks_no_more(signals: Any) -> None:
 URL = ("--orchestrator-url", "http://127.0.0.1:1", "--registration-token", "qbr_x")
 
 
-def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+def refused(folder: Path) -> str:
     """The one line with which a runner of this state directory does not start."""
-    with contextlib.ExitStack() as kept:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            kept.callback(signal.signal, number, signal.getsignal(number))
-        assert runner.main(["pull", *URL, "--state-dir", str(folder)]) == 1
-    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("remote_runner: ")]
+    # a process of its own: it takes signals, and logs to its own standard error
+    command = [sys.executable, "-m", "remote_runner", "pull", *URL, "--state-dir", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1, ended.stderr
+    (line,) = [each for each in ended.stderr.splitlines() if each.startswith("remote_runner: ")]
     return line
 
 
-def test_a_state_directory_whose_id_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_state_directory_whose_id_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "runner_id").mkdir()
-    line = refused(tmp_path, capsys)
+    line = refused(tmp_path)
     assert line == f"remote_runner: cannot use {tmp_path}: Is a directory; give another with --state-dir"
     (tmp_path / "runner_id").rmdir()
     with StateDir(tmp_path) as state:
@@ -81,9 +81,9 @@ def test_a_state_directory_whose_id_cannot_be_read_is_named(tmp_path: Path, caps
 
 
 @pytest.mark.podman
-def test_a_journal_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_bytes(b"nothing of SQLite's" * 1000)
-    line = refused(tmp_path, capsys)
+    line = refused(tmp_path)
     assert line.startswith(f"remote_runner: {tmp_path}/journal.db cannot be opened: file is not a database; ")
 
 
