@@ -34,15 +34,23 @@ def test_ctrl_c_exits_130_and_says_nothing(connected: Any, make_event: Any, make
     connected.answers("GET", f"/tasks/{make_event(1).task_id}", make_task())
     path = f"/tasks/{make_event(1).task_id}/events"
     connected.streams(path, [make_event(1)], ends=False)
-    waiting = subprocess.Popen(
-        [*QB, "task", "wait", make_event(1).task_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 20
-    while not any(seen.path == path for seen in connected.seen):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    waiting.send_signal(signal.SIGINT)
-    out, err = waiting.communicate(timeout=20)
+    command = [*QB, "task", "wait", make_event(1).task_id]
+    # what runs in the background of a script is started with the signal ignored, and hands that on
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with waiting:
+        try:
+            deadline = time.monotonic() + 20
+            while not any(seen.path == path for seen in connected.seen):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            waiting.send_signal(signal.SIGINT)
+            out, err = waiting.communicate(timeout=20)
+        finally:
+            waiting.kill()
     assert (waiting.returncode, out, err) == (130, b"", b"")
 
 
