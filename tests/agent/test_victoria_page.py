@@ -16,9 +16,11 @@ from qb.demo.checkout import root
 from qb.demo.command import attempt, run
 from tests.mcp_status.test_stdio import ANSWER_TIMEOUT, running
 
-pytestmark = [pytest.mark.podman, pytest.mark.xdist_group("victoria-page")]  # one image for all of them
+pytestmark = pytest.mark.podman
 
-IMAGE = "localhost/qb-victoria-page:latest"
+IMAGE = f"localhost/qb-victoria-page-{os.getpid()}:latest"
+"""Of this process alone: another worker may have some of these tests, and removes its image when it is through."""
+
 PAGE = root() / "docs" / "victoria.md"
 CA = Path(demo.IN_CONTAINER_CA)
 SERVERS_OWN = {"falcon", "gunicorn", "uvloop", "orjson", "sqlite-utils", "datasette", "ansible-core", "podman"}
