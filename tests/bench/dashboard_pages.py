@@ -43,7 +43,7 @@ TABLES = (
     "/qb/nodes",
     "/qb/audit_log",
 )
-PARAMETERS = {"status": "error", "days": "", "hours": "", "node": "bench-7"}
+PARAMETERS = {"before": "", "status": "error", "days": "", "hours": "", "node": "bench-7"}
 
 
 def dashboard_pages(say: Say) -> list[Figure]:
