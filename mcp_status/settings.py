@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from qb.contract.credentials import NO_KEY, can_be_sent
+
 URL = "ORCHESTRATOR_URL"
 TASK_NAMES = ("JOB_ID", "TASK_ID")
 KEY = "NODE_API_KEY"
@@ -109,6 +111,6 @@ def _task_problems(values: Mapping[str, str]) -> list[str]:
 def _key_problems(key: str) -> list[str]:
     if not key:
         return [f"{KEY} is not set: give the task's token, which the runner hands to the container."]
-    if not key.isascii() or not key.isprintable():
-        return [f"{KEY} holds characters that no key has: copy it again, without quotes or line breaks."]
+    if not can_be_sent(key):
+        return [f"{KEY} {NO_KEY}."]
     return []

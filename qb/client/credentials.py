@@ -1,10 +1,11 @@
-"""Keys and tokens as requests carry them: in a header, so in one line of ASCII."""
+"""Refuses what no request can carry as a key or token, before one is made of it."""
 
 from qb.client.errors import BadCredential
+from qb.contract.credentials import NO_KEY, can_be_sent
 
 
 def check(value: str, what: str) -> str:
     """`value` as it is. Raises BadCredential, which calls it `what` and does not show it, for what no key can be."""
-    if any(not "!" <= character <= "~" for character in value):
-        raise BadCredential(f"{what} holds characters that no key has: copy it again, without quotes or line breaks")
+    if not can_be_sent(value):
+        raise BadCredential(f"{what} {NO_KEY}")
     return value
