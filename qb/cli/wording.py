@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from qb.cli.durations import written as duration
 from qb.cli.sizes import written as size
 from qb.cli.terminal import one_line
-from qb.contract.text import ENV_NAME, NO_CONTROL, NO_NUL
+from qb.contract.mismatches import WORDS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -17,13 +17,6 @@ _UNITS: dict[str, Callable[[float], str]] = {
     "_mb": lambda megabytes: f"{size(int(megabytes) << 20)} (a number alone is bytes)",
 }
 """How people write what a field holds, by the end of its name."""
-
-PATTERNS = {
-    NO_NUL: "must not hold NUL characters",
-    NO_CONTROL: "must be one line, without control characters",
-    ENV_NAME: "must be a name of letters, digits and _ that no digit begins",
-}
-"""What a text must be, by its pattern in the contract."""
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be at least"),
@@ -40,8 +33,8 @@ def worded(error: "ErrorDetails") -> str:
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return f"{words} {_unit(error['loc'])(context[bound])}"
-    if kind == "string_pattern_mismatch" and context["pattern"] in PATTERNS:
-        return PATTERNS[context["pattern"]]
+    if kind == "string_pattern_mismatch" and context["pattern"] in WORDS:
+        return WORDS[context["pattern"]]
     if kind in ("enum", "literal_error"):
         choices = str(context["expected"]).replace("'", "").replace(" or ", ", ")
         return f"{one_line(str(error['input']))[:100]!r} is not one of {choices}"

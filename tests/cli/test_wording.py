@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from qb.cli.wording import PATTERNS
 from qb.contract.keys import KeyChange, KeyCreate, TokenCreate
+from qb.contract.mismatches import WORDS
 from qb.contract.nodes import NodeChange, NodeCreate
 from qb.contract.questions import AnswerGiven
 from qb.contract.tasks import GroupCreate
+from qb.contract.text import ENV_NAME, NO_CONTROL, NO_NUL
 from qb.contract.webhooks import WebhookCreate
 
 TASK, KEY = ("task", "create", "x"), ("key", "create", "x")
-LINE = "must be one line, without control characters"
+LINE = WORDS[NO_CONTROL]
 
 
 @pytest.mark.parametrize(
@@ -49,9 +50,9 @@ def test_a_limit_is_said_as_people_write_it(qb: Any, connected: Any, args: tuple
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("1A=secret", "1A: must be a name of letters, digits and _ that no digit begins"),
+        ("1A=secret", f"1A: {WORDS[ENV_NAME]}"),
         ("A=secret" + "x" * 32_768, "A: must have at most 32768 characters"),
-        ("A=secret\0", "A: must not hold NUL characters"),
+        ("A=secret\0", f"A: {WORDS[NO_NUL]}"),
     ],
 )
 def test_a_variable_that_cannot_be_is_named_with_its_file(
@@ -96,4 +97,4 @@ def _patterns(schema: Any) -> set[str]:
 def test_every_pattern_that_a_command_meets_has_words(model: type[BaseModel]) -> None:
     found = _patterns(model.model_json_schema())
     assert found
-    assert found <= set(PATTERNS)
+    assert found <= set(WORDS)
