@@ -15,12 +15,12 @@ from qb.dashboard.pages.reading import Read, Rows
 from qb.dashboard.pages.task import task
 from qb.dashboard.pages.tasks import tasks
 from qb.dashboard.pages.trends import span, trends
+from qb.dashboard.policy import STRICT
 
 Values = dict[str, Any]
 View = Callable[..., Awaitable[Response]]
 
 DATABASE = "qb"
-_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 _ID = r"(?P<id>[0-9A-Za-z-]{1,64})"
 _NAME = r"(?P<id>[^/]{1,255})"
 
@@ -105,7 +105,7 @@ async def _page(
         raise NotFound(missing)
     context = {**values, "pulse": await pulse(read, now), "now": now}
     html = await datasette.render_template(template, context, request=request)
-    headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+    headers = {"Content-Security-Policy": STRICT, "Cache-Control": "no-store"}
     return Response.html(html, headers=headers)
 
 

@@ -10,9 +10,9 @@ from datasette import Response, hookimpl
 from datasette.utils.asgi import BadRequest
 
 from qb.dashboard import refusals, sessions
+from qb.dashboard.policy import STRICT
 
-_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-_HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+_HEADERS = {"Content-Security-Policy": STRICT, "Cache-Control": "no-store"}
 _THROUGH = {"table": str, "column": str, "value": str | int | float}
 
 Answer = Callable[[], Awaitable[Response]]
