@@ -13,6 +13,7 @@ from qb.contract.fleet import Health, Version
 from qb.contract.states import WIRE
 from qb.domain.errors import NotFound, QuarterbackError
 from qb.service.core import Core
+from qb.store import epochs
 
 CHECK_SECONDS = 2.0
 LEAST_FREE = 64 << 20
@@ -84,7 +85,7 @@ def _status(checks: dict[str, str]) -> str:
 async def _reads(core: Core) -> str:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await core.readers.run(lambda db: db.execute("SELECT count(*) FROM placements").fetchone())
+            await core.readers.run(epochs.current)
     except (sqlite3.Error, TimeoutError, RuntimeError) as error:
         return f"cannot be read: {error or 'no answer'}"
     return OK

@@ -6,7 +6,7 @@ client is installed.
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -39,15 +39,12 @@ def check_database(data_dir: Path) -> str:
     import sqlite3
 
     with explained():
+        from qb.store import copies
         from qb.store.database import connect
 
         try:
-            connection = connect(data_dir / "qb.db", read_only=True)
-            try:
-                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-                tasks = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
-            finally:
-                connection.close()
+            with closing(connect(data_dir / "qb.db", read_only=True)) as db:
+                verdict, tasks = copies.glance(db)
         except sqlite3.Error as error:
             raise CliError(f"{data_dir / 'qb.db'} cannot be read: {error}", hint) from error
     if verdict != "ok":

@@ -33,7 +33,7 @@ def check(data_dir: Path) -> Findings:
             with closing(connect(data_dir / part, read_only=True)) as db:
                 found.problems += [f"{part}: {each}" for each in copies.damage(db)]
                 if part == "qb.db":
-                    found.tasks = db.execute("SELECT count(*) FROM tasks").fetchone()[0]
+                    found.tasks = copies.tasks(db)
                     found.problems += copies.contradictions(db)
                     wanted = copies.blobs(db)
         except sqlite3.Error as error:

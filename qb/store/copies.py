@@ -54,6 +54,16 @@ def damage(db: sqlite3.Connection) -> list[str]:
     return ([] if found == ["ok"] else found) + rows
 
 
+def glance(db: sqlite3.Connection) -> tuple[str, int]:
+    """What SQLite finds at a quick look, "ok" where nothing, and how many tasks there are."""
+    return str(db.execute("PRAGMA quick_check(1)").fetchone()[0]), tasks(db)
+
+
+def tasks(db: sqlite3.Connection) -> int:
+    """How many tasks there are."""
+    return int(db.execute("SELECT count(*) FROM tasks").fetchone()[0])
+
+
 def contradictions(db: sqlite3.Connection) -> list[str]:
     """What the rows say that cannot be, in words with a few of the ids."""
     found = []

@@ -34,7 +34,7 @@ _CREATORS = """
 SELECT created_by AS creator, count(*) AS tasks FROM (SELECT created_by FROM tasks ORDER BY seq DESC LIMIT 2000)
 WHERE created_by IS NOT NULL GROUP BY created_by ORDER BY tasks DESC, creator LIMIT 40
 """
-_NEWEST = "SELECT max(seq) AS seq FROM tasks"
+_LATEST = "SELECT max(seq) AS seq FROM tasks"
 # The newest of each node, by the index of a node's tasks; then the newest of all of them.
 _OF_NODES = """
 AND t.seq IN (SELECT e.value FROM nodes n, json_each((SELECT json_group_array(seq) FROM (
@@ -104,7 +104,7 @@ async def _searched(
     read: Read, sql: str, given: dict[str, str], before: int, timer: Callable[[], float]
 ) -> tuple[Rows, int | None]:
     """The newest below `before` that match, and the seq that was come to where older ones were not looked at."""
-    newest = (await read(_NEWEST))[0]["seq"] or 0
+    newest = (await read(_LATEST))[0]["seq"] or 0
     begin = bottom = min(before, newest + 1)
     found: Rows = []
     until = timer() + SEARCH_SECONDS
