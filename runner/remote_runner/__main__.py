@@ -2,11 +2,20 @@
 
 import os
 import sys
+import warnings
+
+NEEDLESS = ("rich", "greenlet", "charset_normalizer", "chardet")
+"""What structlog and requests load where it is there, and do without where it is not.
+
+They are for pretty tracebacks, for logs of greenlets and for texts of unknown encoding: podman answers in UTF-8.
+"""
 
 
 def _main() -> None:
-    # structlog loads rich for pretty tracebacks, which a runner never prints: without it there are 5 MiB less
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    for name in NEEDLESS:
+        # None bars an import (the language reference, "The module cache"); together they would take 9 MiB
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
     from remote_runner.runner import main
 
     status = main(sys.argv[1:])
