@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from qb.contract.states import TaskStatus
 from qb.dashboard.pages import fleet, node, task, tasks
+from qb.domain.epochs import SETTLE
+from qb.domain.times import after
 from qb.store.database import connect
 from qb.store.migrations import migrate
 from tests.dashboard.seed import Seeder
 
+METADATA = Path(__file__).parents[2] / "datasette" / "metadata.yml"
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
 
 
@@ -186,3 +190,70 @@ async def test_a_search_looks_through_so_many_at_once(made: Fleet, monkeypatch: 
     assert (shown["found"], shown["looked_through"], shown["next_before"]) == ([], 5, 5)
     rest = await tasks.tasks(made.read, {"text": "needle", "before": "5"}, NOW, timer=lambda: 0.0)
     assert (rest["looked_through"], rest["next_before"]) == (None, None)
+
+
+@pytest.mark.parametrize("length", [200, 300])
+def test_a_long_text_can_be_looked_for(dashboard: Any, length: int) -> None:
+    for path in ("/tasks?text=", "/?name="):
+        answer = dashboard.page(path + "%C3%A6" * length)
+        assert answer.status_code == 200
+        assert "matches" in answer.text
+
+
+async def test_a_node_is_meant_by_its_name_whatever_that_holds(made: Fleet) -> None:
+    box = made.node("edge[1]", seen=1)
+    held = made.task("Work", age=60)
+    made.start(held, box, ago=50)
+    shown = await tasks.tasks(made.read, {"node": "edge[1]"}, NOW)
+    assert [each["id"] for each in shown["found"]] == [held]
+    canned = yaml.safe_load(METADATA.read_text("utf-8"))["databases"]["qb"]["queries"]["tasks_of_a_node"]["sql"]
+    assert [each["task"] for each in await made.read(canned, node="edge[1]")] == [held]
+
+
+async def test_what_a_node_holds_is_counted_though_it_is_not_all_named(
+    made: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "TASKS_SHOWN", 2)
+    old, young = made.node("old", seen=1, slots=9), made.node("young", seen=1, slots=9)
+    for box, count in ((old, 4), (young, 1)):
+        for _ in range(count):
+            made.start(made.task("Work", age=60), box, ago=50)
+    shown = await fleet.fleet(made.read, {}, NOW)
+    assert [(each["held"], len(each["tasks"])) for each in shown["nodes"]] == [(4, 2), (1, 1)]
+
+
+async def test_there_are_older_ones_where_a_node_had_tasks_twice(made: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "SHOWN", 3)
+    box = made.node("box", seen=1)
+    twice = made.task("Work", age=900)
+    made.lost(made.task("Older", age=1000), box, ago=950)
+    made.lost(twice, box, ago=800)
+    made.start(twice, box, ago=700)
+    assert not (await node.node(made.read, "box", {}, NOW) or {})["older"]
+    made.lost(made.task("Newest", age=100), box, ago=90)
+    shown = await node.node(made.read, "box", {}, NOW)
+    assert shown
+    assert (len(shown["tasks"]), shown["older"]) == (2, True)
+
+
+async def test_schedules_are_counted_though_not_all_are_listed(made: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "SHOWN", 3)
+    for _ in range(5):
+        pattern = made.task("Now and then", age=60)
+        made.db.execute("UPDATE tasks SET schedule_id = id WHERE id = ?", (pattern,))
+        made.db.execute(
+            "INSERT INTO schedules (task_id, recurrence, next_run_at, created_at) VALUES (?, '0 6 * * *', ?, ?)",
+            (pattern, made.at(-60), made.at(60)),
+        )
+    shown = await tasks.tasks(made.read, {}, NOW)
+    assert (len(shown["schedules"]), shown["schedule_count"]) == (3, 5)
+
+
+async def test_after_a_restore_a_task_waits_for_what_the_command_line_says(made: Fleet) -> None:
+    made.node("box", seen=1)
+    waiting = made.task("Work", age=900)
+    until = after(NOW, SETTLE - 5)
+    made.db.execute("INSERT INTO epochs VALUES (1, ?, ?)", (made.at(20), made.at(5)))
+    made.db.execute("UPDATE tasks SET available_at = ?, claimable = 0 WHERE id = ?", (until, waiting))
+    shown = await tasks.tasks(made.read, {}, NOW)
+    assert shown["why"][waiting][0].startswith("the control plane was restored from a backup")

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from qb.contract.states import NodeDispatch, NodeMode, TaskStatus
-from qb.dashboard.pages.lines import LIVE
-from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked, literal
+from qb.dashboard.pages.lines import TASK_LINE
+from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked, lower
 from qb.domain.leases import offline_seconds
 from qb.domain.lifecycle import Event
 from qb.domain.times import parse
 
 SHOWN = 200
-LIVE_SHOWN = 1000
+TASKS_SHOWN = 20
+"""Of what a node runs; the rest is counted."""
 TAGS_OFFERED = 40
 FAILED = (TaskStatus.ERROR, Event.FAILED, Event.LEASE_EXPIRED, Event.RUNNER_RESTARTED)
 """Outcomes of attempts that failed: the last three of one whose task was tried again."""
@@ -23,7 +24,7 @@ _NODES = """
 SELECT id, name, mode, dispatch, state, status, last_seen_at, slots, wire, generation, runner_version, tags,
     poll_interval, os_type, arch
 FROM nodes
-WHERE name > :after AND (:name = '' OR name LIKE '%' || :like || '%' ESCAPE '\\')
+WHERE name > :after AND (:name = '' OR instr(lower(name), :lower))
     AND (:state = '' OR status = :state OR state = :state)
     AND (:tag = '' OR EXISTS (SELECT 1 FROM json_each(tags) WHERE key || '=' || value = :tag))
 ORDER BY name LIMIT :limit
@@ -35,6 +36,15 @@ SELECT n.value AS node_id,
         SELECT outcome FROM attempts WHERE node_id = n.value ORDER BY rowid DESC LIMIT 40)) AS ended
 FROM json_each(:nodes) n
 """
+_HELD = f"""
+SELECT * FROM (
+    SELECT *, count(*) OVER node AS held, row_number() OVER (node ORDER BY seq DESC) AS number FROM (
+        {TASK_LINE} WHERE t.seq IN (
+            SELECT h.seq FROM json_each(:nodes) n JOIN tasks h INDEXED BY tasks_held ON h.assigned_node_id = n.value
+            WHERE h.lease_expires_at IS NOT NULL)
+    ) WINDOW node AS (PARTITION BY assigned_node_id)
+) WHERE number <= :limit ORDER BY seq DESC
+"""
 _TAGS = """
 SELECT key || '=' || value AS tag, count(*) AS nodes FROM nodes, json_each(tags)
 GROUP BY tag ORDER BY nodes DESC, tag LIMIT :limit
@@ -45,12 +55,12 @@ async def fleet(read: Read, arguments: Arguments, now: datetime) -> dict[str, An
     """Values of the page: nodes by name, with the tasks that they hold."""
     filters = asked(arguments, "name", "state", "tag")
     after = asked(arguments, "after")["after"]
-    nodes = await read(_NODES, **filters, like=literal(filters["name"]), after=after, limit=SHOWN + 1)
+    nodes = await read(_NODES, **filters, lower=lower(filters["name"]), after=after, limit=SHOWN + 1)
     shown = nodes[:SHOWN]
-    live = await read(LIVE, limit=LIVE_SHOWN)
-    rates = await success_rates(read, [node["id"] for node in shown])
+    ids = [node["id"] for node in shown]
+    live = await read(_HELD, nodes=json.dumps(ids), limit=TASKS_SHOWN)
     return {
-        "nodes": _with_tasks(shown, live, rates, now),
+        "nodes": _with_tasks(shown, live, await success_rates(read, ids), now),
         "next_name": shown[-1]["name"] if len(nodes) > SHOWN else None,
         "filters": filters,
         "filtered": any(filters.values()),
@@ -77,10 +87,16 @@ def stale(node: Row, now: datetime) -> bool:
 
 
 def _with_tasks(nodes: Rows, live: Rows, rates: dict[str, tuple[int, int]], now: datetime) -> Rows:
-    held: defaultdict[str, Rows] = defaultdict(list)
+    named: defaultdict[str, Rows] = defaultdict(list)
     for task in live:
-        held[task["assigned_node_id"]].append(task)
+        named[task["assigned_node_id"]].append(task)
     return [
-        {**node, "tasks": held[node["id"]], "stale": stale(node, now), "rate": rates.get(node["id"], (0, 0))}
+        {
+            **node,
+            "tasks": named[node["id"]],
+            "held": named[node["id"]][0]["held"] if named[node["id"]] else 0,
+            "stale": stale(node, now),
+            "rate": rates.get(node["id"], (0, 0)),
+        }
         for node in nodes
     ]

@@ -35,6 +35,7 @@ WHERE a.rowid IN (
 AND (a.ended_at IS NULL OR a.ended_at >= :since) ORDER BY a.rowid DESC
 """
 _NEWEST = "SELECT task_id FROM attempts WHERE node_id = :node ORDER BY rowid DESC LIMIT :limit"
+_ATTEMPT_COUNT = "SELECT count(*) AS attempts FROM (SELECT 1 FROM attempts WHERE node_id = :node LIMIT :limit)"
 _TASKS = f"{TASK_LINE} WHERE t.id IN ({_NEWEST}) ORDER BY t.seq DESC"
 _SILENCES = """
 SELECT silent_from, heard_at FROM node_silences WHERE node_id = :node AND heard_at >= :since
@@ -73,7 +74,7 @@ async def node(read: Read, name: str, arguments: Arguments, now: datetime) -> di
         "silences": silences[:SILENCES_SHOWN],
         "ticks": ticks(scale, 6),
         "tasks": await read(_TASKS, node=row["id"], limit=SHOWN),
-        "shown": SHOWN,
+        "older": (await read(_ATTEMPT_COUNT, node=row["id"], limit=SHOWN + 1))[0]["attempts"] > SHOWN,
     }
 
 

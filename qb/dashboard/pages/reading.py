@@ -1,6 +1,5 @@
 """How pages read: a callable that runs one statement, and the parts of an address that narrow what is shown."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -34,9 +33,12 @@ def number(arguments: Arguments, name: str, otherwise: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else otherwise
 
 
-def literal(text: str) -> str:
-    r"""`text` as a part of a LIKE pattern with ``ESCAPE '\'``: what the reader typed means itself."""
-    return re.sub(r"([\\%_])", r"\\\1", text)
+def lower(text: str) -> str:
+    """As SQLite's lower() has it, A to Z alone: to be looked for with instr(), where what was typed means itself.
+
+    Patterns of LIKE are kept short on the dashboard's connections, and a text that is pasted may be longer.
+    """
+    return "".join(each.lower() if each.isascii() else each for each in text)
 
 
 def before(now: datetime, seconds: float) -> str:

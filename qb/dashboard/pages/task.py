@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from qb.contract.states import TaskStatus
+from qb.contract.task_metrics import MOST_NAMES
 from qb.dashboard.pages.picture import phases
 from qb.dashboard.pages.reading import Read, Row, Rows
 from qb.dashboard.pages.waiting import explain
@@ -17,12 +18,15 @@ MESSAGES_SHOWN = 60
 MESSAGE_CHARS = 64_000
 """Read of each transcript message; the page cuts its parts shorter still."""
 RELATIVES_SHOWN = 20
+"""Of each kind."""
 DIALOGUE_SHOWN = 50
-"""Questions, and figures, at most."""
+"""Questions at most."""
 
 _TASK = """
 SELECT t.*, s.prompt, s.image, s.env, s.on_failure, s.scheduled_for, p.target, n.name AS node, g.title AS group_title,
     c.recurrence, c.time_zone, c.next_run_at, c.last_run_at,
+    (SELECT actor FROM audit_log WHERE at = t.cancel_requested_at AND object = t.id AND action = 'task_cancelled')
+        AS cancelled_by,
     (SELECT value FROM published_settings WHERE name = 'crush_server_url') AS crush_server
 FROM tasks t JOIN task_specs s ON s.task_id = t.id JOIN placements p ON p.id = t.placement_id
 LEFT JOIN nodes n ON n.id = t.assigned_node_id LEFT JOIN task_groups g ON g.id = t.group_id
@@ -44,12 +48,19 @@ SELECT at, status FROM (
 ) WHERE status <> before ORDER BY id LIMIT :limit
 """
 _EVENT_COUNT = "SELECT count(*) AS events FROM task_events WHERE task_id = :task"
+# What retention has taken of a task by the time that it ended.
+_REMOVED = "SELECT kind FROM retention_marks WHERE through >= :ended"
 _LOG = "SELECT id, last_seq, dropped FROM output_logs WHERE task_id = :task AND attempt = :attempt"
 _OUTPUT = "SELECT text FROM output_lines WHERE id > :first AND id < :past ORDER BY id DESC LIMIT :limit"
+# The newest, and how many there are. As in qb.store.questions nobody can answer what an earlier attempt asked.
 _QUESTIONS = """
-SELECT id, attempt, question, options, asked_at, expires_at, answer, answered_at, answered_by,
-    answer IS NULL AND expires_at > :now AS open
-FROM task_questions WHERE task_id = :task ORDER BY asked_at, id LIMIT :limit
+SELECT * FROM (
+    SELECT q.id, q.attempt, question, options, asked_at, q.expires_at, answer, answered_at, answered_by,
+        answer IS NULL AND q.expires_at > :now AND q.attempt = t.attempt AND t.completed_at IS NULL AS open,
+        count(*) OVER () AS asked
+    FROM task_questions q JOIN tasks t ON t.id = q.task_id
+    WHERE q.task_id = :task ORDER BY asked_at DESC, q.id DESC LIMIT :limit
+) ORDER BY asked_at, id
 """
 # Each figure as it was last logged, and how it went.
 _METRICS = """
@@ -61,17 +72,17 @@ FROM task_metrics m WHERE task_id = :task AND attempt = :attempt GROUP BY name O
 _FILES = "SELECT name, size FROM task_files WHERE task_id = :task ORDER BY position"
 _ARTIFACTS = "SELECT name, size, checksum, created_at FROM artifacts WHERE task_id = :task ORDER BY name"
 _SESSIONS = """
-SELECT id, title, prompt_tokens, completion_tokens, cost, message_count, stale, parent_session_id
+SELECT id, attempt, title, prompt_tokens, completion_tokens, cost, message_count, stale, parent_session_id
 FROM crush_sessions WHERE task_id = :task ORDER BY received_at, id
 """
 _MESSAGES = """
 SELECT * FROM (
     SELECT session_id, position, role, model, substr(content, 1, :chars) AS content, length(content) AS length
-    FROM crush_messages WHERE task_id = :task ORDER BY session_id DESC, position DESC LIMIT :limit
-) ORDER BY session_id, position
+    FROM crush_messages WHERE task_id = :task AND session_id = :session ORDER BY position DESC LIMIT :limit
+) ORDER BY position
 """
 _RELATIVES = """
-SELECT relation, id, status, title FROM (
+WITH others AS (
     SELECT 'waits for' AS relation, o.id, o.status, o.title, o.seq
     FROM task_dependencies d JOIN tasks o ON o.id = d.depends_on WHERE d.task_id = :task
     UNION ALL
@@ -91,11 +102,17 @@ SELECT relation, id, status, title FROM (
     UNION ALL
     SELECT 'is a run of', o.id, o.status, o.title, o.seq FROM tasks t JOIN tasks o ON o.id = t.schedule_id
     WHERE t.id = :task AND t.schedule_id <> t.id
-) ORDER BY relation, seq LIMIT :limit
+), counted AS (
+    SELECT *, count(*) OVER (PARTITION BY relation) AS total,
+        row_number() OVER (PARTITION BY relation ORDER BY seq) AS number
+    FROM others
+)
+SELECT relation, id, status, title, total FROM counted WHERE number <= :limit ORDER BY relation, seq
 """
 _RUNS = """
-SELECT 'ran as' AS relation, id, status, title FROM tasks WHERE schedule_id = :task AND id <> :task
-ORDER BY seq DESC LIMIT :limit
+SELECT 'ran as' AS relation, id, status, title,
+    (SELECT count(*) FROM tasks WHERE schedule_id = :task AND id <> :task) AS total
+FROM tasks WHERE schedule_id = :task AND id <> :task ORDER BY seq DESC LIMIT :limit
 """
 
 
@@ -106,7 +123,8 @@ async def task(read: Read, task_id: str, now: datetime) -> dict[str, Any] | None
         return None
     row = found[0]
     events = await read(_EVENTS, task=task_id, limit=EVENTS_SHOWN)
-    turns = await read(_TURNS, task=task_id, limit=EVENTS_SHOWN)
+    removed = {each["kind"] for each in await read(_REMOVED, ended=row["completed_at"])}
+    turns = _known(row) if "events" in removed else await read(_TURNS, task=task_id, limit=EVENTS_SHOWN)
     scale, bars, marks = phases(turns, events, row["created_at"], row["completed_at"], now)
     return {
         "task": row,
@@ -114,6 +132,7 @@ async def task(read: Read, task_id: str, now: datetime) -> dict[str, Any] | None
         "is_schedule": row["schedule_id"] == row["id"],
         "crush_url": session_url(row["crush_server"], row["crush_session_id"]),
         "relatives": await _relatives(read, row),
+        "relatives_shown": RELATIVES_SHOWN,
         "attempts": await read(_ATTEMPTS, task=task_id),
         "events": events,
         "event_count": (await read(_EVENT_COUNT, task=task_id))[0]["events"],
@@ -122,12 +141,11 @@ async def task(read: Read, task_id: str, now: datetime) -> dict[str, Any] | None
         "marks": marks,
         **await _output(read, row),
         "questions": await read(_QUESTIONS, task=task_id, now=iso(now), limit=DIALOGUE_SHOWN),
-        "metrics": await read(_METRICS, task=task_id, attempt=row["attempt"], limit=DIALOGUE_SHOWN),
+        "metrics": await read(_METRICS, task=task_id, attempt=row["attempt"], limit=MOST_NAMES),
         "files": await read(_FILES, task=task_id),
         "artifacts": await read(_ARTIFACTS, task=task_id),
-        "sessions": await read(_SESSIONS, task=task_id),
-        "messages": await read(_MESSAGES, task=task_id, limit=MESSAGES_SHOWN, chars=MESSAGE_CHARS),
-        "messages_shown": MESSAGES_SHOWN,
+        "sessions": await _transcript(read, task_id),
+        "removed": removed,
     }
 
 
@@ -135,11 +153,31 @@ def _waits(row: Row) -> bool:
     return bool(row["status"] == TaskStatus.PENDING and row["schedule_id"] != row["id"])
 
 
+def _known(row: Row) -> Rows:
+    """The turns that the task itself knows, those of its last attempt, for when its events are gone."""
+    turns = (("assigned_at", TaskStatus.ASSIGNED), ("started_at", TaskStatus.RUNNING), ("completed_at", row["status"]))
+    return [{"at": row[column], "status": status} for column, status in turns if row[column]]
+
+
 async def _relatives(read: Read, row: Row) -> Rows:
     found = await read(_RELATIVES, task=row["id"], limit=RELATIVES_SHOWN)
     if row["schedule_id"] == row["id"]:
         found += await read(_RUNS, task=row["id"], limit=RELATIVES_SHOWN)
     return found
+
+
+async def _transcript(read: Read, task_id: str) -> Rows:
+    """The sessions, each with the newest of its `messages`; where there are many, the latest attempt's own come first."""
+    sessions = await read(_SESSIONS, task=task_id)
+    left = MESSAGES_SHOWN
+    for session in sorted(sessions, key=lambda each: (each["stale"], -each["attempt"], each["parent_session_id"] is not None)):
+        session["messages"] = []
+        if left:
+            session["messages"] = await read(
+                _MESSAGES, task=task_id, session=session["id"], limit=left, chars=MESSAGE_CHARS
+            )
+        left -= len(session["messages"])
+    return sessions
 
 
 async def _output(read: Read, row: Row) -> dict[str, Any]:

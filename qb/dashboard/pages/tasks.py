@@ -7,7 +7,7 @@ from typing import Any
 
 from qb.contract.states import Reason, TaskStatus
 from qb.dashboard.pages.lines import LIVE, TASK_LINE
-from qb.dashboard.pages.reading import Arguments, Read, Rows, asked, literal, number
+from qb.dashboard.pages.reading import Arguments, Read, Rows, asked, lower, number
 from qb.dashboard.pages.waiting import explain
 
 SHOWN = 50
@@ -30,6 +30,7 @@ SELECT s.task_id AS id, s.recurrence, s.time_zone, s.next_run_at, s.last_run_at,
 FROM schedules s JOIN tasks t ON t.id = s.task_id JOIN task_specs p ON p.task_id = t.id
 ORDER BY s.next_run_at LIMIT :limit
 """
+_SCHEDULE_COUNT = "SELECT count(*) AS schedules FROM schedules"
 _CREATORS = """
 SELECT created_by AS creator, count(*) AS tasks FROM (SELECT created_by FROM tasks ORDER BY seq DESC LIMIT 2000)
 WHERE created_by IS NOT NULL GROUP BY created_by ORDER BY tasks DESC, creator LIMIT 40
@@ -39,7 +40,8 @@ _LATEST = "SELECT max(seq) AS seq FROM tasks"
 _OF_NODES = """
 AND t.seq IN (SELECT e.value FROM nodes n, json_each((SELECT json_group_array(seq) FROM (
     SELECT t.seq FROM tasks t JOIN task_specs s ON s.task_id = t.id
-    WHERE t.assigned_node_id = n.id AND {conditions} ORDER BY t.seq DESC LIMIT :limit))) e WHERE n.name GLOB :node)
+    WHERE t.assigned_node_id = n.id AND {conditions} ORDER BY t.seq DESC LIMIT :limit))) e
+    WHERE n.name = :node OR n.name GLOB :node)
 """
 _CONDITIONS = {
     # a schedule's pattern is pending for good, and waits for nothing
@@ -48,8 +50,8 @@ _CONDITIONS = {
     "by": "t.created_by = :by",
     "group": "t.group_id = :group",
     "text": (
-        "t.seq >= :floor AND (t.id LIKE :like || '%' ESCAPE '\\' OR t.title LIKE '%' || :like || '%' ESCAPE '\\' "
-        "OR s.prompt LIKE '%' || :like || '%' ESCAPE '\\')"
+        "t.seq >= :floor AND (instr(t.id, :lower) = 1 OR instr(lower(t.title), :lower) "
+        "OR instr(lower(s.prompt), :lower))"
     ),
 }
 
@@ -71,9 +73,11 @@ async def tasks(
     queue = await read(_QUEUE, limit=SHOWN)
     return values | {
         "live": await read(LIVE, limit=LIVE_SHOWN),
+        "live_shown": LIVE_SHOWN,
         "queue": queue,
         "why": await explain(read, queue, now),
         "schedules": await read(_SCHEDULES, limit=SHOWN),
+        "schedule_count": (await read(_SCHEDULE_COUNT))[0]["schedules"],
         "finished": await read(_FINISHED, limit=SHOWN),
     }
 
@@ -113,6 +117,6 @@ async def _searched(
             return found, bottom
         floor = max(0, bottom - PORTION)
         limit = SHOWN + 1 - len(found)
-        found += await read(sql, **given, like=literal(given["text"]), before=bottom, floor=floor, limit=limit)
+        found += await read(sql, **given, lower=lower(given["text"]), before=bottom, floor=floor, limit=limit)
         bottom = floor
     return found, None

@@ -7,7 +7,9 @@ from datetime import datetime
 from qb.contract.states import NodeState, TaskStatus
 from qb.dashboard.pages.fleet import stale
 from qb.dashboard.pages.reading import Read, Row, Rows
+from qb.domain.epochs import SETTLE
 from qb.domain.placement import Target, Traits
+from qb.domain.times import after, parse
 from qb.domain.waiting import Candidate, Facts, causes
 
 TARGETS = 20
@@ -29,6 +31,8 @@ LEFT JOIN tasks t ON t.limited_by = k.key_id AND t.lease_expires_at IS NOT NULL
 WHERE k.key_id IN (SELECT value FROM json_each(:keys))
 """
 
+_OPENED = "SELECT opened_at FROM epochs ORDER BY epoch DESC LIMIT 1"
+
 
 async def explain(read: Read, tasks: Rows, now: datetime) -> dict[str, list[str]]:
     """By task id, why each of these pending tasks waits: sentences, those of its own order and key first."""
@@ -40,9 +44,11 @@ async def explain(read: Read, tasks: Rows, now: datetime) -> dict[str, list[str]
     for row in await read(_WAITS_FOR, tasks=json.dumps(waiting)) if waiting else []:
         awaited[row["task_id"]].append((row["id"], TaskStatus(row["status"])))
     limits = await _key_limits(read, sorted({task["limited_by"] for task in tasks if task["limited_by"]}))
+    opened = [row["opened_at"] for row in await read(_OPENED) if row["opened_at"]]
+    settles_until = after(parse(opened[0]), SETTLE) if opened else None
     explained, seen = {}, dict[str, list[str]]()
     for task in tasks:
-        own = _facts(task, awaited[task["id"]], limits, candidates)
+        own = _facts(task, awaited[task["id"]], limits, candidates, settles_until)
         plain = not (own.waits_for or own.available_at or own.key_limit)
         if plain and task["target"] in seen:
             explained[task["id"]] = seen[task["target"]]
@@ -58,6 +64,7 @@ def _facts(
     awaited: list[tuple[str, TaskStatus]],
     limits: dict[str, tuple[int, list[str]]],
     candidates: list[Candidate],
+    settles_until: str | None,
 ) -> Facts:
     limit = limits.get(task["limited_by"] or "")
     return Facts(
@@ -66,6 +73,7 @@ def _facts(
         starts=task["starts"],
         available_at=task["available_at"],
         waits_for=awaited,
+        settles_until=settles_until,
         key=task["created_by"],
         key_limit=limit if limit is not None and len(limit[1]) >= limit[0] else None,
         candidates=candidates,
