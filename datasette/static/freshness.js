@@ -8,6 +8,7 @@ const again = document.createElement("a");
 let updated = Date.now();
 let every = () => Infinity;
 let trouble = "";
+let kept = "";
 let signedOut = false;
 
 class SignedOut extends Error {}
@@ -30,7 +31,7 @@ export const page = async (url) => {
 const tell = () => {
   const age = Math.floor((Date.now() - updated) / 1000);
   const stale = trouble !== "" || Date.now() - updated > every() + LENIENCY;
-  const text = stale ? `Not current: ${age} s old, ${trouble || "waiting for an answer"}` : "Live";
+  const text = stale ? `Not current: ${age} s old, ${trouble || kept || "waiting for an answer"}` : "Live";
   if (words.data !== text) words.data = text;
   // the link stays the same element while the age grows, or a click could miss it
   if (!signedOut) again.remove();
@@ -40,12 +41,13 @@ const tell = () => {
 };
 
 // Has `renew` bring the page up to date, and says how that went; `interval()` is the milliseconds until the next time.
+// What `renew` returns is why it left the page as it was.
 export const attempt = async (renew, interval) => {
   every = interval;
   const begun = Date.now();
   try {
-    await renew();
-    updated = begun;
+    kept = (await renew()) ?? "";
+    if (kept === "") updated = begun;
     trouble = "";
     signedOut = false;
   } catch (error) {

@@ -5,7 +5,7 @@ import { attempt, page } from "./freshness.js";
 const main = document.getElementById("live");
 const every = () => Number(main.dataset.every);
 
-// Someone is marking text to copy: the next turn will do.
+// Someone is marking text to copy: a later turn will do.
 const marking = () => {
   const selection = window.getSelection();
   return selection && !selection.isCollapsed && main.contains(selection.anchorNode);
@@ -13,7 +13,9 @@ const marking = () => {
 
 const renew = async () => {
   const next = await page(location.href);
-  if (!marking()) change(main, next.getElementById("live"));
+  if (marking()) return "kept as it is while text is marked";
+  change(main, next.getElementById("live"));
+  return "";
 };
 
 const refresh = async () => {

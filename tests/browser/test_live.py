@@ -96,6 +96,16 @@ def test_a_page_that_cannot_be_renewed_says_how_old_it_is(browser: Browser, noth
         expect(page.locator("#freshness")).to_have_text("Live", timeout=15_000)
 
 
+def test_a_page_that_is_kept_while_text_is_marked_says_so(browser: Browser, nothing: Dashboard) -> None:
+    with visit(browser, nothing) as page:
+        page.goto(nothing.url)
+        page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
+        told = re.compile(r"Not current: \d+ s old, kept as it is while text is marked")
+        expect(page.locator("#freshness")).to_have_text(told, timeout=20_000)
+        page.evaluate("getSelection().removeAllRanges()")
+        expect(page.locator("#freshness")).to_have_text("Live", timeout=15_000)
+
+
 def test_trends_that_cannot_be_renewed_say_how_old_they_are(browser: Browser, nothing: Dashboard) -> None:
     with visit(browser, nothing) as page:
         page.goto(f"{nothing.url}/-/dashboards/trends?hours=24")
