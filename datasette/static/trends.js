@@ -5,6 +5,7 @@ import { ask, attempt, page } from "./freshness.js";
 
 const EVERY = 15000;
 const main = document.getElementById("live");
+const charts = document.getElementById("charts");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const figures = [...document.querySelectorAll("figure[data-chart]")];
 const drawn = new Map();
@@ -42,9 +43,17 @@ const painted = (value) => {
   return value;
 };
 
+// What has happened may fill a part of the span only: the charts over time show all of it, and so the same.
+// In Vega's own terms, for the moments of a Vega-Lite domain are expressions, which do not get there interpreted.
+const spanned = (vega) => {
+  const overTime = (scale) => scale.name === "x" && ["time", "utc"].includes(scale.type);
+  for (const scale of vega.scales.filter(overTime)) scale.domain = JSON.parse(charts.dataset.span);
+  return vega;
+};
+
 const draw = async (figure) => {
   const text = await ask(`${figure.dataset.rows}${location.search}`);
-  const shown = text + dark.matches;
+  const shown = text + dark.matches + charts.dataset.span;
   if (drawn.get(figure) === shown) return;
   const rows = JSON.parse(text);
   const place = figure.querySelector(".plot");
@@ -56,7 +65,7 @@ const draw = async (figure) => {
       description: figure.querySelector("h2").textContent,
       data: { values: rows }, config: theme(place.clientWidth),
     };
-    await window.vegaEmbed(place, spec, { mode: "vega-lite", actions: false, ast: true, renderer: "svg" });
+    await window.vegaEmbed(place, spec, { mode: "vega-lite", actions: false, ast: true, renderer: "svg", patch: spanned });
   }
   drawn.set(figure, shown);
 };
@@ -73,6 +82,7 @@ const say = (next, id) => {
 const renew = async () => {
   const next = await page(location.href);
   for (const id of ["quiet", "waiting-now"]) say(next, id);
+  charts.dataset.span = next.getElementById("charts").dataset.span;
   for (const figure of figures) await draw(figure);
   document.getElementById("nothing").hidden = figures.some((figure) => !figure.classList.contains("nothing"));
 };

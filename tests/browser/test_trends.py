@@ -1,12 +1,17 @@
-"""What the charts of the trends say where one points at them."""
+"""What the charts of the trends say where one points at them, and which time they show."""
 
 import re
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from qb.contract.states import TaskStatus
+from qb.store.database import connect
 from tests.browser.conftest import SCREENSHOTS, visit
-from tests.dashboard.conftest import Dashboard
+from tests.dashboard.conftest import Dashboard, served
+from tests.dashboard.seed import Seeder
 
 TOLD = {
     "tasks_per_hour": ["hour (UTC)", "outcome", "tasks"],
@@ -63,3 +68,23 @@ def test_a_chart_tells_what_is_pointed_at_in_plain_words_and_in_utc(
         captions = page.locator("figcaption").filter(has_text=re.compile("hour")).all_inner_texts()
         assert captions
         assert all("UTC" in caption for caption in captions)
+
+
+def test_a_chart_shows_all_of_the_span_though_little_has_happened_in_it(browser: Browser, tmp_path: Path) -> None:
+    with served(tmp_path, seeded=False) as quiet, visit(browser, quiet) as page:
+        with closing(connect(tmp_path / "qb.db")) as db:
+            s = Seeder(db)
+            task_id = s.task("Work", age=10 * 3600)
+            s.start(task_id, s.node("box", seen=1), ago=10 * 3600 - 60)
+            s.end(task_id, TaskStatus.SUCCESS, ago=10 * 3600 - 120)
+        page.goto(f"{quiet.url}/-/dashboards/trends?hours=24")
+        page.wait_for_selector("body[data-drawn='7']")
+        bar = page.locator("figure[data-chart=tasks_per_hour] .mark-rect > path").bounding_box()
+        plot = page.locator("figure[data-chart=tasks_per_hour] .background").first.bounding_box()
+        point = page.locator("figure[data-chart=duration] .mark-symbol > path").first.bounding_box()
+        narrow = page.locator("figure[data-chart=duration] .background").first.bounding_box()
+    assert bar and plot and point and narrow
+    assert bar["width"] == pytest.approx(plot["width"] / 25, abs=2), "an hour of 25, the last of which goes on"
+    # 14 or 15 hours of 25 lie before it
+    assert 13.5 / 25 < (bar["x"] - plot["x"]) / plot["width"] < 15.5 / 25
+    assert 13.5 / 25 < (point["x"] + point["width"] / 2 - narrow["x"]) / narrow["width"] < 15.5 / 25
