@@ -84,7 +84,7 @@ def of_error(error: Exception, path: str) -> Refusal | None:
 
 def of_fault(error: Exception, path: str, query: str) -> Refusal:
     """What to say of any other: Datasette does not look at all that an address asks of its tables before it uses it."""
-    if query and place(path).area == "data" and isinstance(error, (ValueError, TypeError)):
+    if query and place(path).area == "data" and isinstance(error, (ValueError, TypeError, OverflowError)):
         return Refusal(400, _title(400), _MALFORMED)
     return Refusal(500, "Something went wrong", _OURS)
 

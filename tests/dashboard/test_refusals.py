@@ -92,6 +92,7 @@ def test_what_datasette_says_of_itself_can_be_read(dashboard: Any, path: str) ->
         ("/-/plugins", 404, None),
         ("/-/dashboards/nosuch", 404, "Trends"),
         ("/qb/tasks?_size=x", 400, "Data"),
+        ("/qb/tasks?seq__gt=99999999999999999999", 400, "Data"),
         ("/qb/webhook_deliveries", 403, "Data"),
     ],
 )
