@@ -1,5 +1,6 @@
 """The pages about tasks that have much behind them: what was removed, asked, said by several agents, or related to."""
 
+import re
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -87,6 +88,18 @@ def test_the_newest_of_many_questions_are_shown(empty_dashboard: Any) -> None:
     assert "Question 59?" in page
     assert "Question 9?" not in page
     assert page.index("Question 10?") < page.index("Question 59?")
+
+
+def test_figures_are_of_all_attempts_as_the_command_line_has_them(empty_dashboard: Any) -> None:
+    with closing(connect(empty_dashboard.data_dir / "qb.db")) as db:
+        s = Seeder(db)
+        task_id = s.task("Count", age=600)
+        db.execute("UPDATE tasks SET attempt = 2 WHERE id = ?", (task_id,))
+        for name, attempt, seq, value in (("rows", 1, 1, 9), ("rows", 1, 7, 3), ("rows", 2, 1, 5), ("pages", 1, 2, 4)):
+            db.execute("INSERT INTO task_metrics VALUES (?, ?, ?, ?, ?, ?)", (task_id, name, attempt, seq, value, s.at(9)))
+    page = _page(empty_dashboard, f"/task/{task_id}").partition("Figures")[2].partition("</table>")[0]
+    rows = [re.findall(r"<td[^>]*>([^<,]+)", row) for row in page.split("<tr>")[2:]]
+    assert rows == [["pages", "4", "4", "4", "once"], ["rows", "5", "3", "9", "3 times"]]
 
 
 def test_each_session_has_what_was_said_in_it(empty_dashboard: Any) -> None:

@@ -65,9 +65,9 @@ SELECT * FROM (
 # Each figure as it was last logged, and how it went.
 _METRICS = """
 SELECT name, count(*) AS points, min(value) AS least, max(value) AS most, max(at) AS at,
-    (SELECT value FROM task_metrics l WHERE l.task_id = m.task_id AND l.attempt = m.attempt AND l.name = m.name
-        ORDER BY seq DESC LIMIT 1) AS latest
-FROM task_metrics m WHERE task_id = :task AND attempt = :attempt GROUP BY name ORDER BY name LIMIT :limit
+    (SELECT value FROM task_metrics l WHERE l.task_id = m.task_id AND l.name = m.name
+        ORDER BY attempt DESC, seq DESC LIMIT 1) AS latest
+FROM task_metrics m WHERE task_id = :task GROUP BY name ORDER BY name LIMIT :limit
 """
 _FILES = "SELECT name, size FROM task_files WHERE task_id = :task ORDER BY position"
 _ARTIFACTS = "SELECT name, size, checksum, created_at FROM artifacts WHERE task_id = :task ORDER BY name"
@@ -141,7 +141,7 @@ async def task(read: Read, task_id: str, now: datetime) -> dict[str, Any] | None
         "marks": marks,
         **await _output(read, row),
         "questions": await read(_QUESTIONS, task=task_id, now=iso(now), limit=DIALOGUE_SHOWN),
-        "metrics": await read(_METRICS, task=task_id, attempt=row["attempt"], limit=MOST_NAMES),
+        "metrics": await read(_METRICS, task=task_id, limit=MOST_NAMES),
         "files": await read(_FILES, task=task_id),
         "artifacts": await read(_ARTIFACTS, task=task_id),
         "sessions": await _transcript(read, task_id),
