@@ -28,7 +28,7 @@ GROUND = "each => getComputedStyle(each).backgroundColor"
 
 
 def _point_at(page: Page, mark: Locator) -> None:
-    """The middle of a bar or point; of an area its foot, near the end, where it is filled at every minute of an hour."""
+    """The middle of a bar or point; of an area its foot near the end, where it is filled at any minute of an hour."""
     mark.scroll_into_view_if_needed()
     box = mark.bounding_box()
     assert box is not None

@@ -96,7 +96,9 @@ def test_figures_are_of_all_attempts_as_the_command_line_has_them(empty_dashboar
         task_id = s.task("Count", age=600)
         db.execute("UPDATE tasks SET attempt = 2 WHERE id = ?", (task_id,))
         for name, attempt, seq, value in (("rows", 1, 1, 9), ("rows", 1, 7, 3), ("rows", 2, 1, 5), ("pages", 1, 2, 4)):
-            db.execute("INSERT INTO task_metrics VALUES (?, ?, ?, ?, ?, ?)", (task_id, name, attempt, seq, value, s.at(9)))
+            db.execute(
+                "INSERT INTO task_metrics VALUES (?, ?, ?, ?, ?, ?)", (task_id, name, attempt, seq, value, s.at(9))
+            )
     page = _page(empty_dashboard, f"/task/{task_id}").partition("Figures")[2].partition("</table>")[0]
     rows = [re.findall(r"<td[^>]*>([^<,]+)", row) for row in page.split("<tr>")[2:]]
     assert rows == [["pages", "4", "4", "4", "once"], ["rows", "5", "3", "9", "3 times"]]
@@ -119,8 +121,9 @@ def test_each_session_has_what_was_said_in_it(empty_dashboard: Any) -> None:
                 [(task_id, session, at, f"m{at}", f"{session} said {at}.") for at in range(said)],
             )
     page = _page(empty_dashboard, f"/task/{task_id}")
-    places = [page.find(each) for each in ("Session a-main", "a-main said 0.", "a-main said 29.", "Session z-other",
-                                           "The newest 30 messages.", "z-other said 50.", "z-other said 79.")]  # fmt: skip
+    told = ("Session a-main", "a-main said 0.", "a-main said 29.", "Session z-other", "The newest 30 messages.",
+            "z-other said 50.", "z-other said 79.")  # fmt: skip
+    places = [page.find(each) for each in told]
     assert places == sorted(places)
     assert -1 not in places
     assert "z-other said 49." not in page

@@ -44,7 +44,7 @@ SELECT * FROM (
             WHERE h.lease_expires_at IS NOT NULL)
     ) WINDOW node AS (PARTITION BY assigned_node_id)
 ) WHERE number <= :limit ORDER BY seq DESC
-"""
+"""  # noqa: S608 - both are constants of ours
 _TAGS = """
 SELECT key || '=' || value AS tag, count(*) AS nodes FROM nodes, json_each(tags)
 GROUP BY tag ORDER BY nodes DESC, tag LIMIT :limit

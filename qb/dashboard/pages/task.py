@@ -167,17 +167,19 @@ async def _relatives(read: Read, row: Row) -> Rows:
 
 
 async def _transcript(read: Read, task_id: str) -> Rows:
-    """The sessions, each with the newest of its `messages`; where there are many, the latest attempt's own come first."""
+    """The sessions, each with the newest of its `messages`: as many as fit, from the most telling session on."""
     sessions = await read(_SESSIONS, task=task_id)
     left = MESSAGES_SHOWN
-    for session in sorted(sessions, key=lambda each: (each["stale"], -each["attempt"], each["parent_session_id"] is not None)):
-        session["messages"] = []
-        if left:
-            session["messages"] = await read(
-                _MESSAGES, task=task_id, session=session["id"], limit=left, chars=MESSAGE_CHARS
-            )
+    for session in sorted(sessions, key=_telling):
+        of = {"task": task_id, "session": session["id"], "limit": left, "chars": MESSAGE_CHARS}
+        session["messages"] = await read(_MESSAGES, **of) if left else []
         left -= len(session["messages"])
     return sessions
+
+
+def _telling(session: Row) -> tuple[bool, int, bool]:
+    """Sorts the latest attempt's main session before its sub-agents', and those before what earlier attempts left."""
+    return bool(session["stale"]), -session["attempt"], session["parent_session_id"] is not None
 
 
 async def _output(read: Read, row: Row) -> dict[str, Any]:
