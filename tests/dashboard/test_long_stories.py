@@ -147,7 +147,15 @@ def test_many_relatives_of_one_kind_hide_no_other(empty_dashboard: Any) -> None:
     assert "is awaited by 5 more" in page
     page = _page(empty_dashboard, f"/task/{pattern}")
     assert page.count('<span class="quiet">ran as</span>') == 20
-    assert "ran as 3 more" in page
+    assert f'ran as <a href="/qb/tasks?schedule_id={pattern}">3 more</a>' in page
+
+
+def test_what_ended_before_it_began_waits_for_nothing_more(empty_dashboard: Any) -> None:
+    with closing(connect(empty_dashboard.data_dir / "qb.db")) as db:
+        s = Seeder(db)
+        task_id = s.task("Never mind", age=60)
+        s.end(task_id, TaskStatus.CANCELLED, ago=50)
+    assert not re.search(r"\byet\b", _page(empty_dashboard, f"/task/{task_id}"))
 
 
 def test_a_cancelled_task_says_who_asked_for_it(empty_dashboard: Any) -> None:
