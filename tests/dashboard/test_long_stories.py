@@ -178,3 +178,5 @@ def test_a_task_whose_node_was_removed_says_where_it_ran(empty_dashboard: Any) -
         db.execute("DELETE FROM nodes WHERE name = ?", (f"box-{task_id[:8]}",))
     facts = _page(empty_dashboard, f"/task/{task_id}").partition("<dt>Node</dt>")[2].partition("</div>")[0]
     assert f'box-{task_id[:8]} <span class="quiet">removed since</span>' in facts
+    row = _page(empty_dashboard, "/tasks").partition(f'id="task-{task_id}"')[2].partition("</tr>")[0]
+    assert '<td data-label="Node"><span class="quiet">a node that was removed</span>' in row
