@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import uvicorn.config
 from datasette import hookimpl
 from datasette.database import Database
 from datasette.plugins import pm
@@ -70,7 +71,9 @@ class Open(Database):
 
 @hookimpl
 def startup(datasette: Any) -> None:
-    """Put such a one in the place of each database that is a file."""
+    """Put such a one in the place of each database that is a file, and have the heads of requests bounded."""
+    # httptools keeps a head however long it grows, from whoever sends it; h11 ends at 64 KiB
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = uvicorn.config.HTTP_PROTOCOLS["h11"]
     for name, given in datasette.databases.items():
         if given.path is not None:
             datasette.remove_database(name)

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 from qb.dashboard.place import DashboardError, Place
 
+_OWN = frozenset(("-", "assets", "audit", "node", "qb", "task", "tasks", "trends"))
+"""How the paths of its pages begin."""
+
 
 def configuration() -> Path:
     """The folder with metadata, settings, templates, plugins and static files. Raises DashboardError without one.
@@ -37,7 +40,7 @@ def command(place: Place, *, host: str, port: int, url: str) -> list[str]:
     settings = json.loads((config / "settings.json").read_text("utf-8"))
     if url.startswith("https:"):
         settings["force_https_urls"] = "on"
-    settings["base_url"] = f"{urlsplit(url).path.rstrip('/')}/"
+    settings["base_url"] = _base(url)
     for name, value in settings.items():
         line += ["--setting", name, str(value)]
     return line
@@ -60,6 +63,15 @@ def become(data_dir: Path, *, host: str, port: int, url: str | None) -> NoReturn
     os.chdir(place.database.parent)
     give_way()
     os.execve(line[0], line, around)  # noqa: S606 - a fixed program, and no shell is wanted
+
+
+def _base(url: str) -> str:
+    """The path that every page is under, with a slash at its end. Raises DashboardError for one of its own pages'."""
+    path = urlsplit(url).path.rstrip("/")
+    if path.strip("/") in _OWN:
+        why = f"under {path} its own pages of that name could not be told from the others"
+        raise DashboardError(f"{why}: choose another path, such as /dashboard")
+    return f"{path}/"
 
 
 def _check_free(host: str, port: int) -> None:

@@ -29,7 +29,16 @@ def test_the_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None
     assert [each.name for each in tmp_path.iterdir()] == [name], "nothing beside it"
 
 
-def _started(data_dir: Path, host: str, port: int) -> "subprocess.CompletedProcess[str]":
+@pytest.mark.parametrize("path", ["/qb", "/task/", "/-", "/assets"])
+def test_a_path_that_is_one_of_its_own_is_refused(seeded: Path, path: str) -> None:
+    failed = _started(seeded, "127.0.0.1", 8001, "--url", f"https://example.org{path}")
+    assert failed.returncode == 1
+    assert f"under {path.rstrip('/')} " in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert Place.of(seeded).address() is None
+
+
+def _started(data_dir: Path, host: str, port: int, *more: str) -> "subprocess.CompletedProcess[str]":
     """What a dashboard says that cannot be started."""
     command = [
         sys.executable,
@@ -42,6 +51,7 @@ def _started(data_dir: Path, host: str, port: int) -> "subprocess.CompletedProce
         host,
         "--port",
         str(port),
+        *more,
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
