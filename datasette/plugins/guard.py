@@ -2,12 +2,15 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
 import uvicorn.config
 from datasette import hookimpl
 from datasette.database import Database
 from datasette.plugins import pm
+
+from qb.dashboard import costs, gate
 
 App = Callable[..., Awaitable[None]]
 
@@ -35,11 +38,9 @@ _PRAGMAS = frozenset(
 _FIXED = frozenset(("query_only", "schema_version", "recursive_triggers", "encoding", "page_size"))
 """Pragmas that may be asked, and not set."""
 _REFUSED_ACTIONS = frozenset((sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH))
-_LONGEST = 64 << 20
-"""Bytes of one value: SQL can ask for a gigabyte in a line."""
 _PATTERN = 200
 """Characters of a pattern of LIKE and GLOB, whose cost grows with each wildcard."""
-_REFUSED_FUNCTIONS = frozenset(("load_extension", "printf", "format", "fts3_tokenizer"))
+_REFUSED_FUNCTIONS = frozenset(("load_extension", "printf", "format", "fts3_tokenizer", "json_patch"))
 """`printf('%.*c', 900000000, 'x')` works on for minutes: the time limit only counts between a statement's steps."""
 
 _CHARTS = "datasette-dashboards"
@@ -56,13 +57,32 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
     if database != _INTERNAL:
         conn.execute("PRAGMA wal_autocheckpoint = 0")
         conn.execute("PRAGMA query_only = ON")
-        conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, costs.VALUE)
         conn.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
+        costs.bound_functions(conn)
         conn.set_authorizer(_verdict)
 
 
 class Open(Database):
-    """A database whose shut tables are on no list: Datasette would count them, and log that it may not."""
+    """A database whose questions are bounded, and whose shut tables are on no list: Datasette would count them."""
+
+    def connect(self, write: bool = False) -> sqlite3.Connection:
+        """A connection that cannot write."""
+        uri = f"file:{self.path}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, check_same_thread=False, factory=costs.Connection)
+        self._all_file_connections.append(connection)
+        return connection
+
+    async def execute_fn(self, fn: Callable[[Any], Any]) -> Any:
+        """What `fn` answers of a connection."""
+        request = gate.current.get()
+        steps = costs.steps(request.args) if request is not None else 0
+
+        def bounded(connection: Any) -> Any:
+            connection.steps, connection.row_factory = steps, costs.Measured()
+            return fn(connection)
+
+        return await super().execute_fn(bounded)
 
     async def table_names(self) -> list[str]:
         """The names of the others."""
@@ -74,6 +94,8 @@ def startup(datasette: Any) -> None:
     """Put such a one in the place of each database that is a file, and have the heads of requests bounded."""
     # httptools keeps a head however long it grows, from whoever sends it; h11 ends at 64 KiB
     uvicorn.config.HTTP_PROTOCOLS["auto"] = uvicorn.config.HTTP_PROTOCOLS["h11"]
+    with closing(sqlite3.connect(":memory:")) as any_connection:
+        any_connection.execute(f"PRAGMA hard_heap_limit = {costs.HELD}")
     for name, given in datasette.databases.items():
         if given.path is not None:
             datasette.remove_database(name)
