@@ -1,11 +1,13 @@
 """How pages read: a callable that runs one statement, and the parts of an address that narrow what is shown."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from qb.domain.times import iso
+
+PATTERN_BYTES = 200
+"""SQLite's cost of a pattern grows with its length: datasette/plugins/guard.py allows no more."""
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -35,8 +37,19 @@ def number(arguments: Arguments, name: str, otherwise: int) -> int:
 
 
 def literal(text: str) -> str:
-    r"""`text` as a part of a LIKE pattern with ``ESCAPE '\'``: what the reader typed means itself."""
-    return re.sub(r"([\\%_])", r"\\\1", text)
+    r"""`text` as a part of a LIKE pattern with ``ESCAPE '\'``: what the reader typed means itself.
+
+    Its end is left out where the pattern, with a wildcard on each side, would be longer than PATTERN_BYTES.
+    """
+    pieces = [f"\\{character}" if character in "\\%_" else character for character in text]
+    while sum(len(piece.encode()) for piece in pieces) > PATTERN_BYTES - 2:
+        pieces.pop()
+    return "".join(pieces)
+
+
+def glob(text: str) -> str:
+    """`text` as a pattern of GLOB, cut to PATTERN_BYTES."""
+    return text.encode()[:PATTERN_BYTES].decode(errors="ignore")
 
 
 def before(now: datetime, seconds: float) -> str:
