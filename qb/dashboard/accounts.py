@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from datasette_auth_passwords.utils import hash_password, verify_password
 
-from qb.dashboard.place import NotAllowed, NotThere, Place, write
+from qb.dashboard.place import NotAllowed, NotThere, Place, Unreadable, write
 from qb.dashboard.roles import Role
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -37,12 +37,18 @@ class Accounts:
         self._place = place
 
     def all(self) -> list[Account]:
-        """Every account, by name."""
+        """Every account, by name. Raises Unreadable where the file is there and does not say."""
+        path = self._place.accounts
         try:
-            known = json.loads(self._place.accounts.read_text("utf-8"))
+            known = json.loads(path.read_text("utf-8"))
+            return [Account(each["name"], Role(each["role"]), each["password_hash"]) for each in known]
         except FileNotFoundError:
             return []
-        return [Account(each["name"], Role(each["role"]), each["password_hash"]) for each in known]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            what = (error.strerror if isinstance(error, OSError) else None) or "it is not what was written there"
+            raise Unreadable(
+                f"cannot read {path} ({what}): restore it from a backup, or remove it and add all anew"
+            ) from error
 
     def get(self, name: str) -> Account | None:
         """The account of that name."""

@@ -26,6 +26,10 @@ class NotAllowed(DashboardError):
     """What was given cannot be."""
 
 
+class Unreadable(DashboardError):
+    """A file of the dashboard's is damaged, or not its own to read."""
+
+
 class Place:
     """The files of one dashboard; each is made when it is first needed, with mode 0600."""
 

@@ -8,6 +8,7 @@ from itsdangerous import BadSignature
 
 from qb.dashboard.accounts import Account, Accounts
 from qb.dashboard.links import Invitation
+from qb.dashboard.place import Unreadable
 from qb.dashboard.roles import Role
 
 COOKIE = "ds_actor"
@@ -45,7 +46,7 @@ def actor(datasette: Any, request: Any, accounts: Accounts) -> Actor | None:
         if time.time() > baseconv.base62.decode(told["e"]):
             return NOBODY
         return _checked(dict(told["a"]), accounts)
-    except (BadSignature, KeyError, TypeError, ValueError):
+    except (BadSignature, KeyError, TypeError, ValueError, Unreadable):
         return NOBODY
 
 

@@ -2,6 +2,8 @@
 
 import re
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
@@ -242,6 +244,42 @@ def test_a_cookie_that_was_tampered_with_signs_nobody_in(dashboard: Any) -> None
     for bad in (good[:-2] + "xx", "x" + good, "", "e30." + good.partition(".")[2]):
         with closing(httpx2.Client(base_url=dashboard.url, cookies={"ds_actor": bad}, trust_env=False)) as http:
             assert http.get("/").status_code == 302
+
+
+BROKEN = ["", "{", "[1]", '[{"name": "ann"}]', '[{"name": "ann", "role": "king", "password_hash": "x"}]', "\xff"]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_list_of_users_shuts_nobody_out_who_follows_a_link(
+    seeded: Path, dashboard_over: Any, text: str
+) -> None:
+    accounts = Accounts(Place.of(seeded))
+    accounts.put("ann", Role.VIEWER, PASSWORD)
+    with dashboard_over(seeded) as running, running.visitor() as ann:
+        assert sign_in(ann, "ann", PASSWORD).status_code == 302
+        Place(seeded).accounts.write_bytes(text.encode("latin-1"))
+        assert ann.get("/").status_code == 302
+        page = ann.get("/-/sign-in")
+        assert (page.status_code, "cannot be looked at" in page.text) == (200, True)
+        assert running.page().status_code == 200
+        assert ann.get(running.link()).status_code == 302
+        log = (seeded / "datasette.log").read_text()
+        assert "Traceback" not in log
+        assert str(Place(seeded).accounts) in log
+
+
+def test_a_broken_list_of_users_is_told_of_and_kept(place: Place) -> None:
+    place.accounts.write_text("{")
+    command = [sys.executable, "-m", "qb", "dashboard", "user"]
+    where = ["--data-dir", str(place.folder.parent)]
+    for asked in (["list"], ["add", "ann"], ["remove", "ann"]):
+        done = subprocess.run(
+            [*command, *asked, *where], input=PASSWORD, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 1
+        assert str(place.accounts) in done.stderr
+        assert "Traceback" not in done.stderr
+    assert place.accounts.read_text() == "{"
 
 
 def test_the_api_leads_to_the_dashboard(dashboard: Any, tmp_path: Path) -> None:
