@@ -1,10 +1,13 @@
 """What the charts of the trends say where one points at them."""
 
 import re
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from qb.domain.times import utc_now
+from qb.store.database import connect
 from tests.browser.conftest import SCREENSHOTS, visit
 from tests.dashboard.conftest import Dashboard
 
@@ -19,6 +22,7 @@ TOLD = {
 }
 MARKS = ".plot :is(.mark-rect, .mark-symbol, .mark-area) > [aria-roledescription]"
 
+LONG = [f"provider/a-model-with-a-long-name-{number}" for number in range(5)]
 GROUND = "each => getComputedStyle(each).backgroundColor"
 
 
@@ -63,3 +67,26 @@ def test_a_chart_tells_what_is_pointed_at_in_plain_words_and_in_utc(
         captions = page.locator("figcaption").filter(has_text=re.compile("hour")).all_inner_texts()
         assert captions
         assert all("UTC" in caption for caption in captions)
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_the_legend_of_models_with_long_names_is_whole(browser: Browser, nothing: Dashboard, size: str) -> None:
+    hour = utc_now().isoformat()[:13]
+    with closing(connect(nothing.data_dir / "qb.db")) as db:
+        for model in LONG:
+            db.execute("INSERT INTO hourly_spending VALUES (?, 'acme', ?, 5, 0.1)", (hour, model))
+    try:
+        with visit(browser, nothing, size=size) as page:
+            page.goto(f"{nothing.url}/-/dashboards/trends?hours=24")
+            page.wait_for_selector("body[data-drawn='7']")
+            figure = page.locator("figure[data-chart=cost]")
+            whole = figure.locator("svg").bounding_box()
+            entries = [each.bounding_box() for each in figure.locator(".role-legend-label text").all()]
+            assert whole is not None
+            assert len(entries) == len(LONG)
+            for entry in entries:
+                assert entry is not None
+                assert entry["x"] + entry["width"] <= whole["x"] + whole["width"] + 1
+    finally:
+        with closing(connect(nothing.data_dir / "qb.db")) as db:
+            db.execute("DELETE FROM hourly_spending")
