@@ -3,11 +3,12 @@
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import uvicorn.config
 from datasette import hookimpl
-from datasette.database import Database
+from datasette.database import Database, connections
 from datasette.plugins import pm
 
 from qb.dashboard import costs, gate
@@ -66,10 +67,11 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
 class Open(Database):
     """A database whose questions are bounded, and whose shut tables are on no list: Datasette would count them."""
 
-    def connect(self, write: bool = False) -> sqlite3.Connection:
-        """A connection that cannot write."""
-        uri = f"file:{self.path}?mode=ro"
+    def connect(self, write: bool = False) -> costs.Connection:
+        """A connection that cannot write, to the file that is there now."""
+        uri = f"{Path(self.path).as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False, factory=costs.Connection)
+        connection.file = self._file()
         self._all_file_connections.append(connection)
         return connection
 
@@ -79,10 +81,29 @@ class Open(Database):
         steps = costs.steps(request.args) if request is not None else 0
 
         def bounded(connection: Any) -> Any:
+            if connection.file != self._file():
+                connection = self._anew(connection)
             connection.steps, connection.row_factory = steps, costs.Measured()
             return fn(connection)
 
         return await super().execute_fn(bounded)
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file has the database's name; None where none has."""
+        try:
+            found = Path(self.path).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _anew(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """This thread's connection from now on: after a restore another file has the name, and the old is history."""
+        anew = self.connect()
+        self.ds._prepare_connection(anew, self.name)
+        setattr(connections, self.name, anew)
+        self._all_file_connections.remove(connection)
+        connection.close()
+        return anew
 
     async def table_names(self) -> list[str]:
         """The names of the others."""
@@ -99,7 +120,9 @@ def startup(datasette: Any) -> None:
     for name, given in datasette.databases.items():
         if given.path is not None:
             datasette.remove_database(name)
-            datasette.add_database(Open(datasette, path=given.path, is_mutable=given.is_mutable), name=name)
+            # the folder may be given another name and place while the dashboard is in it
+            path = str(Path(given.path).absolute())
+            datasette.add_database(Open(datasette, path=path, is_mutable=given.is_mutable), name=name)
 
 
 @hookimpl(trylast=True)

@@ -31,6 +31,8 @@ class Connection(sqlite3.Connection):
     """A connection that looks at the time as often as the question needs it."""
 
     steps = 0
+    file: tuple[int, int] | None = None
+    """Device and inode of what is open."""
 
     def set_progress_handler(self, handler: Callable[[], int | None] | None, n: int, /) -> None:
         """`n` is Datasette's number of steps."""

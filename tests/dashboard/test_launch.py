@@ -4,13 +4,17 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qb.dashboard.place import Place
+from qb.store.database import connect
+from qb.store.migrations import migrate
 from tests.dashboard.conftest import served
+from tests.dashboard.seed import Seeder
 
 
 def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> None:
@@ -27,6 +31,26 @@ def test_the_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None
     with served(data_dir, seeded=True) as running:
         assert "edge-berlin-1" in running.page().text
     assert [each.name for each in tmp_path.iterdir()] == [name], "nothing beside it"
+
+
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_a_database_that_takes_the_place_of_another_is_shown(tmp_path: Path, whole_folder: bool) -> None:
+    shown, other = tmp_path / "shown", tmp_path / "other"
+    for folder, name in ((shown, "box-before"), (other, "box-after")):
+        folder.mkdir()
+        migrate(folder / "qb.db")
+        with closing(connect(folder / "qb.db")) as db:
+            Seeder(db).node(name, seen=1)
+    with served(shown, seeded=False) as running:
+        assert all("box-before" in running.page().text for _ in range(6)), "each of the threads has opened it"
+        before = shown if whole_folder else shown / "qb.db"
+        before.rename(tmp_path / "history")
+        for path in ("/", "/qb/nodes", "/qb/nodes.json"):
+            assert running.page(path).status_code == 503, path
+        (other if whole_folder else other / "qb.db").rename(before)
+        for _ in range(6):
+            assert "box-after" in running.page().text
+            assert "box-after" in running.page("/qb/nodes").text
 
 
 @pytest.mark.parametrize("path", ["/qb", "/task/", "/-", "/assets"])
