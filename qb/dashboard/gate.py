@@ -1,8 +1,10 @@
 """What stands in front of every page: who is not signed in sees the sign-in page, its style, and nothing else."""
 
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -17,8 +19,9 @@ Message = MutableMapping[str, Any]
 App = Callable[..., Awaitable[None]]
 
 SIGN_IN = "/-/sign-in"
+SIGN_OUT = "/-/logout"
 _ANYONE = (SIGN_IN, "/favicon.ico", "/-/healthz")
-_FOR_VIEWERS = (SIGN_IN, "/-/logout", "/-/static/", "/-/static-plugins/", "/-/actor")
+_FOR_VIEWERS = (SIGN_IN, SIGN_OUT, "/-/static/", "/-/static-plugins/", "/-/actor")
 _INTERNALS = {
     Role.VIEWER: _FOR_VIEWERS,
     Role.ANALYST: (*_FOR_VIEWERS, "/-/databases", "/-/settings", "/-/versions"),
@@ -26,7 +29,7 @@ _INTERNALS = {
 """Of Datasette's own pages under /-/, those that each has use for."""
 _BOARDS = re.compile(r"/-/dashboards(/[a-z_]+)?")
 """The list of what datasette-dashboards draws, and a page of it: its pages of single charts are not in our look."""
-_FORMS = (SIGN_IN, "/-/logout")
+_FORMS = (SIGN_IN, SIGN_OUT)
 """What takes a POST."""
 _NOWHERE = "/-/nowhere"
 """What Datasette is asked for in the place of its other pages: it answers that there is no such page."""
@@ -64,7 +67,7 @@ class Gate:
         token = current.set(request)
         try:
             await yielding.let_the_writer_by(self._place.database)
-            await self._app(scope, receive, self._outgoing(path, send))
+            await self._app(scope, receive, self._outgoing(request, path, send))
         finally:
             current.reset(token)
 
@@ -79,6 +82,12 @@ class Gate:
         if request.method not in ("GET", "HEAD") and not (request.method == "POST" and path in _FORMS):
             return _refused(path, "the dashboard only shows: use GET", 405, {"Allow": "GET, HEAD"})
         return None
+
+    def _end(self, request: Request) -> None:
+        try:
+            sessions.end(request, self._accounts)
+        except OSError as error:  # a full disk, say: the browser's own cookie goes all the same
+            print(f"a session was signed out of and is not ended for who copied its cookie: {error}", file=sys.stderr)
 
     def _role(self, request: Request) -> Role | None:
         return sessions.role(sessions.actor(self._datasette, request, self._accounts))
@@ -107,24 +116,29 @@ class Gate:
         # Datasette would take off another one, behind the back of all that is asked of the path here
         return _NOWHERE if f"{path}/".startswith(base) else path
 
-    def _outgoing(self, path: str, send: Any) -> Any:
+    def _outgoing(self, request: Request, path: str, send: Any) -> Any:
         """Only signing in and out touch the session's cookie: datasette-dashboards would repeat it, open to scripts.
 
-        And every redirect stays under the prefix: some of Datasette's and of its plugin's know nothing of it.
+        And every redirect stays under the prefix, every cookie within TLS: Datasette and its plugins know of neither.
         """
         mark, base = f"{sessions.COOKIE}=".encode(), str(self._datasette.setting("base_url")).encode()
 
         def kept(name: bytes, value: bytes) -> bool:
-            return path in _FORMS or not (name.lower() == b"set-cookie" and value.startswith(mark))
+            return path in _FORMS or not (name == b"set-cookie" and value.startswith(mark))
 
-        def led(name: bytes, value: bytes) -> bytes:
-            strays = name.lower() == b"location" and value.startswith(b"/") and not value.startswith(base)
-            return base + value[1:] if strays else value
+        def mended(name: bytes, value: bytes) -> bytes:
+            if name == b"location" and value.startswith(b"/") and not value.startswith(base):
+                return base + value[1:]
+            open_ = name == b"set-cookie" and self._datasette.setting("force_https_urls") and b"; Secure" not in value
+            return value + b"; Secure" if open_ else value
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [(name, led(name, value)) for name, value in message.get("headers", []) if kept(name, value)]
+                given = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", [])]
+                headers = [(name, mended(name, value)) for name, value in given if kept(name, value)]
                 message = {**message, "headers": headers}
+                if request.method == "POST" and path == SIGN_OUT and message["status"] == HTTPStatus.FOUND:
+                    self._end(request)
             await send(message)
 
         return sent

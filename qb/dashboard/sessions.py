@@ -7,6 +7,7 @@ from datasette.utils import baseconv
 from itsdangerous import BadSignature
 
 from qb.dashboard.accounts import Account, Accounts
+from qb.dashboard.ended import Ended
 from qb.dashboard.links import Invitation
 from qb.dashboard.place import Unreadable
 from qb.dashboard.roles import Role
@@ -36,6 +37,12 @@ def begin(datasette: Any, response: Any, actor: Actor, *, secure: bool) -> None:
     response.set_cookie(COOKIE, value, max_age=GOOD_SECONDS, httponly=True, samesite="lax", secure=secure)
 
 
+def end(request: Any, accounts: Accounts) -> None:
+    """Have the session of this request be no longer good, whoever else has its cookie. Raises OSError."""
+    if cookie := request.cookies.get(COOKIE):
+        Ended(accounts.place).add(cookie, good_seconds=GOOD_SECONDS)
+
+
 def actor(datasette: Any, request: Any, accounts: Accounts) -> Actor | None:
     """Who the cookie says is asking, with the role of now; None without one, NOBODY when it is no longer good."""
     cookie = request.cookies.get(COOKIE)
@@ -43,7 +50,7 @@ def actor(datasette: Any, request: Any, accounts: Accounts) -> Actor | None:
         return None
     try:
         told = datasette.unsign(cookie, "actor")
-        if time.time() > baseconv.base62.decode(told["e"]):
+        if time.time() > baseconv.base62.decode(told["e"]) or cookie in Ended(accounts.place):
             return NOBODY
         return _checked(dict(told["a"]), accounts)
     except (BadSignature, KeyError, TypeError, ValueError, Unreadable):
