@@ -16,7 +16,7 @@ HELD = 256 << 20
 """Bytes that SQLite holds for all questions together."""
 VALUE = 33 << 20
 """Bytes of one value: more than a transcript can bring, and SQL can ask for a gigabyte in a line."""
-STEPS = 20
+STEPS = 50
 """Steps between two looks at the time where readers write SQL or a pattern; those of pages are cheap ones."""
 _SEARCHED, _TRIMMED = 1 << 33, 1 << 28
 """The length of a text times that of what is looked for in it: what SQLite's own functions do in about a second."""

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from qb.dashboard.place import DashboardError, Place
 
+_FIRST_TO_GO = 500
+"""Of the kernel's scale from -1000 to 1000."""
 _OWN = frozenset(("-", "assets", "audit", "node", "qb", "task", "tasks", "trends"))
 """How the paths of its pages begin."""
 
@@ -104,6 +106,9 @@ def give_way() -> None:
     """
     with suppress(PermissionError):  # where a unit forbids the call, the unit says what it wants
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError):  # when memory runs out it is the dashboard that goes, and not the control plane beside it
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(max(int(score.read_text()), _FIRST_TO_GO)))
 
 
 def _reachable(host: str) -> str:

@@ -24,6 +24,10 @@ def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> N
     assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
 
 
+def test_when_memory_runs_out_it_goes_before_the_control_plane(dashboard: Any) -> None:
+    assert int(Path(f"/proc/{dashboard.process}/oom_score_adj").read_text()) >= 500
+
+
 @pytest.mark.parametrize("name", ["q b#1%20?", "100%25", "ü"])
 def test_the_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
     data_dir = tmp_path / name
