@@ -57,8 +57,8 @@ class Gate:
         request = Request(scope, receive)
         answer = self._answer(request, path)
         if answer is None and request.method == "POST":
-            receive = await intake.body(receive)
-            answer = None if receive else _refused(path, "the form is too long", 413)
+            form = await intake.form(request, receive)
+            answer, receive = (_refused(path, *form), receive) if isinstance(form, tuple) else (None, form)
         if answer is not None:
             await answer.asgi_send(send)
             return

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
 from datasette.utils.asgi import Request
 
@@ -37,25 +38,29 @@ def too_much(request: Request) -> tuple[str, int] | None:
     return None
 
 
-async def body(receive: Receive) -> Receive | None:
-    """Read the whole body; returns what gives it out again, or None for one that is too long or broken off."""
+async def form(request: Request, receive: Receive) -> Receive | tuple[str, int]:
+    """Read a form whole; returns what gives it out again, or reason and status where it is none of ours."""
     read, more = b"", True
     while more:
         message = await receive()
         read += message.get("body", b"")
         more = message.get("more_body", False)
-        if message["type"] != "http.request" or len(read) > LONGEST_BODY:
-            return None
-    return _again({"type": "http.request", "body": read, "more_body": False}, receive)
+        if len(read) > LONGEST_BODY:
+            return f"the form is too long: {LONGEST_BODY >> 10} KiB at most", 413
+    kept = [{"type": "http.request", "body": read, "more_body": False}]
 
-
-def _again(message: Message, receive: Receive) -> Receive:
-    kept = [message]
-
-    async def first_what_was_read() -> Message:
+    async def again() -> Message:
         return kept.pop() if kept else await receive()
 
-    return first_what_was_read
+    return again if _is_ours(request, read) else ("this is no form of the dashboard's", 400)
+
+
+def _is_ours(request: Request, read: bytes) -> bool:
+    """Whether Datasette's check of tokens can read it: it takes for granted that they are ASCII, and more."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    tokens = [request.headers.get("x-csrftoken", "")]
+    tokens += parse_qs(read.decode("latin-1")).get("csrftoken", [])
+    return kind == "application/x-www-form-urlencoded" and read.isascii() and all(map(str.isascii, tokens))
 
 
 def _own(value: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Who is asking: Datasette's actor cookie, made when somebody signs in and checked on every request."""
 
+import secrets
 import time
 from typing import Any
 
@@ -33,7 +34,8 @@ def of_invitation(invitation: Invitation) -> Actor:
 def begin(datasette: Any, response: Any, actor: Actor, *, secure: bool) -> None:
     """Sign `actor` in: the cookie goes with the response, and no script can read it."""
     expires = baseconv.base62.encode(int(time.time()) + GOOD_SECONDS)
-    value = datasette.sign({"a": actor, "e": expires}, "actor")
+    # what is drawn tells it from another of the same person and second, which may go on when this one has ended
+    value = datasette.sign({"a": actor, "e": expires, "drawn": secrets.token_hex(8)}, "actor")
     response.set_cookie(COOKIE, value, max_age=GOOD_SECONDS, httponly=True, samesite="lax", secure=secure)
 
 

@@ -51,6 +51,25 @@ def test_a_form_is_no_longer_than_a_name_and_a_password(dashboard: Any) -> None:
         assert stranger.get("/-/sign-in").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "token"),
+    [
+        ("multipart/form-data", b"abc", ""),
+        ("application/x-www-form-urlencoded", b"\xff\xfe", ""),
+        ("application/x-www-form-urlencoded", b"csrftoken=%c3%b6", ""),
+        ("application/x-www-form-urlencoded", b"csrftoken=x", "\xe9"),
+        ("text/plain", b"csrftoken=x", ""),
+    ],
+)
+def test_what_is_no_form_is_no_fault_of_the_dashboards(dashboard: Any, kind: str, body: bytes, token: str) -> None:
+    headers = {"content-type": kind, "x-csrftoken": token.encode("latin-1"), "cookie": "ds_csrftoken=x"}
+    for path in ("/-/sign-in", "/-/logout"):
+        sent = {**headers, "cookie": f"ds_csrftoken=x; ds_actor={dashboard.http.cookies['ds_actor']}"}
+        assert httpx2.post(dashboard.url + path, content=body, headers=sent, trust_env=False).status_code == 400
+    assert httpx2.post(f"{dashboard.url}/-/sign-in", content=body, headers=headers, trust_env=False).status_code == 400
+    assert "Traceback" not in (Path(dashboard.data_dir) / "datasette.log").read_text()
+
+
 def test_a_head_without_end_is_not_kept(dashboard: Any) -> None:
     host, _, port = dashboard.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as anybody:

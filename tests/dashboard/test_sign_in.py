@@ -244,6 +244,14 @@ def test_a_copy_of_a_cookie_ends_with_signing_out(dashboard: Any) -> None:
     assert dashboard.page().status_code == 200, "the session of somebody else goes on"
 
 
+def test_every_session_is_one_of_its_own(dashboard: Any) -> None:
+    cookies = set()
+    for _ in range(5):
+        with dashboard.visitor(Role.VIEWER) as http:
+            cookies.add(http.cookies["ds_actor"])
+    assert len(cookies) == 5
+
+
 def test_ended_sessions_are_forgotten_when_their_cookies_are_too_old(place: Place) -> None:
     ended = Ended(place)
     for cookie in ("one", "two"):
