@@ -28,8 +28,11 @@ _HEADERS = {
 }
 _INTERNAL = "_internal"
 """Datasette's own in-memory catalogue, which it must be able to write."""
-_SHUT = frozenset("idempotency_keys replaced_keys webhook_cursor webhook_deliveries sqlite_dbpage dbstat".split())
-"""Tables that nobody reads here: whose requests were repeated, what was sent to whom; and the file's bare pages."""
+_SHUT = frozenset(
+    "idempotency_keys replaced_keys webhook_cursor webhook_deliveries sqlite_dbpage dbstat sqlite_stmt".split()
+)
+"""Tables that nobody reads here: whose requests were repeated, what was sent to whom; the file's bare pages, and what
+others asked on the same connection."""
 _PRAGMAS = frozenset(
     "compile_options data_version database_list encoding foreign_key_list function_list index_info index_list "
     "index_xinfo page_count page_size query_only recursive_triggers schema_version table_info table_list "
