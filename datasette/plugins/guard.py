@@ -2,11 +2,16 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import uvicorn.config
 from datasette import hookimpl
-from datasette.database import Database
+from datasette.database import Database, connections
 from datasette.plugins import pm
+
+from qb.dashboard import costs, gate
 
 App = Callable[..., Awaitable[None]]
 
@@ -23,8 +28,11 @@ _HEADERS = {
 }
 _INTERNAL = "_internal"
 """Datasette's own in-memory catalogue, which it must be able to write."""
-_SHUT = frozenset("idempotency_keys replaced_keys webhook_cursor webhook_deliveries sqlite_dbpage dbstat".split())
-"""Tables that nobody reads here: whose requests were repeated, what was sent to whom; and the file's bare pages."""
+_SHUT = frozenset(
+    "idempotency_keys replaced_keys webhook_cursor webhook_deliveries sqlite_dbpage dbstat sqlite_stmt".split()
+)
+"""Tables that nobody reads here: whose requests were repeated, what was sent to whom; the file's bare pages, and what
+others asked on the same connection."""
 _PRAGMAS = frozenset(
     "compile_options data_version database_list encoding foreign_key_list function_list index_info index_list "
     "index_xinfo page_count page_size query_only recursive_triggers schema_version table_info table_list "
@@ -34,11 +42,9 @@ _PRAGMAS = frozenset(
 _FIXED = frozenset(("query_only", "schema_version", "recursive_triggers", "encoding", "page_size"))
 """Pragmas that may be asked, and not set."""
 _REFUSED_ACTIONS = frozenset((sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH))
-_LONGEST = 64 << 20
-"""Bytes of one value: SQL can ask for a gigabyte in a line."""
 _PATTERN = 200
 """Characters of a pattern of LIKE and GLOB, whose cost grows with each wildcard."""
-_REFUSED_FUNCTIONS = frozenset(("load_extension", "printf", "format", "fts3_tokenizer"))
+_REFUSED_FUNCTIONS = frozenset(("load_extension", "printf", "format", "fts3_tokenizer", "json_patch"))
 """`printf('%.*c', 900000000, 'x')` works on for minutes: the time limit only counts between a statement's steps."""
 
 _CHARTS = "datasette-dashboards"
@@ -55,13 +61,52 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
     if database != _INTERNAL:
         conn.execute("PRAGMA wal_autocheckpoint = 0")
         conn.execute("PRAGMA query_only = ON")
-        conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, costs.VALUE)
         conn.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
+        costs.bound_functions(conn)
         conn.set_authorizer(_verdict)
 
 
 class Open(Database):
-    """A database whose shut tables are on no list: Datasette would count them, and log that it may not."""
+    """A database whose questions are bounded, and whose shut tables are on no list: Datasette would count them."""
+
+    def connect(self, write: bool = False) -> costs.Connection:
+        """A connection that cannot write, to the file that is there now."""
+        uri = f"{Path(self.path).as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, check_same_thread=False, factory=costs.Connection)
+        connection.file = self._file()
+        self._all_file_connections.append(connection)
+        return connection
+
+    async def execute_fn(self, fn: Callable[[Any], Any]) -> Any:
+        """What `fn` answers of a connection."""
+        request = gate.current.get()
+        steps = costs.steps(request.args) if request is not None else 0
+
+        def bounded(connection: Any) -> Any:
+            if connection.file != self._file():
+                connection = self._anew(connection)
+            connection.steps, connection.row_factory = steps, costs.Measured()
+            return fn(connection)
+
+        return await super().execute_fn(bounded)
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file has the database's name; None where none has."""
+        try:
+            found = Path(self.path).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _anew(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """This thread's connection from now on: after a restore another file has the name, and the old is history."""
+        anew = self.connect()
+        self.ds._prepare_connection(anew, self.name)
+        setattr(connections, self.name, anew)
+        self._all_file_connections.remove(connection)
+        connection.close()
+        return anew
 
     async def table_names(self) -> list[str]:
         """The names of the others."""
@@ -70,11 +115,17 @@ class Open(Database):
 
 @hookimpl
 def startup(datasette: Any) -> None:
-    """Put such a one in the place of each database that is a file."""
+    """Put such a one in the place of each database that is a file, and have the heads of requests bounded."""
+    # httptools keeps a head however long it grows, from whoever sends it; h11 ends at 64 KiB
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = uvicorn.config.HTTP_PROTOCOLS["h11"]
+    with closing(sqlite3.connect(":memory:")) as any_connection:
+        any_connection.execute(f"PRAGMA hard_heap_limit = {costs.HELD}")
     for name, given in datasette.databases.items():
         if given.path is not None:
             datasette.remove_database(name)
-            datasette.add_database(Open(datasette, path=given.path, is_mutable=given.is_mutable), name=name)
+            # the folder may be given another name and place while the dashboard is in it
+            path = str(Path(given.path).absolute())
+            datasette.add_database(Open(datasette, path=path, is_mutable=given.is_mutable), name=name)
 
 
 @hookimpl(trylast=True)

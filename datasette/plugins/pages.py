@@ -22,6 +22,8 @@ View = Callable[..., Awaitable[Response]]
 
 DATABASE = "qb"
 _ID = r"(?P<id>[0-9A-Za-z-]{1,64})"
+_LABEL = 200
+"""Characters of a client's or a model's name in a chart."""
 _NAME = r"(?P<id>[^/]{1,255})"
 
 
@@ -85,7 +87,13 @@ async def chart_rows(datasette: Any, request: Any) -> Response:
     if chart is None:
         raise NotFound("There is no such chart")
     rows = await _reader(datasette)(chart["query"], hours=span(request.args.get("hours")))
-    return Response.json(rows, headers={"Cache-Control": "no-store"})
+    line = datasette.jinja_env.filters["line"]
+
+    def plain(value: Any) -> Any:
+        return line(value, _LABEL) if isinstance(value, str) else value
+
+    shown = [{name: plain(value) for name, value in row.items()} for row in rows]
+    return Response.json(shown, headers={"Cache-Control": "no-store"})
 
 
 async def _page(
@@ -96,8 +104,6 @@ async def _page(
     missing: str = "",
 ) -> Response:
     await _allow(datasette, request)
-    if request.method not in ("GET", "HEAD"):
-        return Response.text("The dashboard only shows: use GET", status=405, headers={"Allow": "GET, HEAD"})
     now = datetime.now(UTC)
     read = _reader(datasette)
     values = await values_of(read, now)

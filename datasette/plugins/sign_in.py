@@ -1,6 +1,7 @@
 """Signing in: by a link that is good once, or with a name and a password; and what each role may do then."""
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ from datasette import Response, handle_exception, hookimpl
 from qb.dashboard import gate, permissions, sessions, yielding
 from qb.dashboard.accounts import Accounts
 from qb.dashboard.links import Links
-from qb.dashboard.place import Place
+from qb.dashboard.place import Place, Unreadable
 from qb.dashboard.roles import Role
 
 _POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -54,7 +55,10 @@ class SignIn:
         async with self._one_at_a_time:
             if len(self._wrong) == TRIES and time.monotonic() - self._wrong[0] < 60:
                 return await self._form(request, "Too many wrong passwords: wait a minute.", 429, target)
-            account = await asyncio.to_thread(self._accounts.signed_in, name, password[:1024])
+            try:
+                account = await asyncio.to_thread(self._accounts.signed_in, name, password[:1024])
+            except Unreadable:
+                return await self._form(request, None, 503, target)
             if account is None:
                 self._wrong.append(time.monotonic())
         if account is None:
@@ -68,11 +72,12 @@ class SignIn:
         return response
 
     async def _form(self, request: Any, problem: str | None, status: int, target: str | None = None) -> Response:
-        context = {
-            "problem": problem,
-            "next": _local(target or request.args.get("next")),
-            "passwords": bool(self._accounts.all()),
-        }
+        try:
+            passwords = bool(self._accounts.all())
+        except Unreadable as error:
+            print(error, file=sys.stderr)
+            problem, passwords = problem or "Passwords cannot be looked at now; the dashboard's log says why.", False
+        context = {"problem": problem, "next": _local(target or request.args.get("next")), "passwords": passwords}
         html = await self._datasette.render_template("sign_in.html", context, request=request)
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
         return Response.html(html, status=status, headers=headers)

@@ -26,6 +26,8 @@ _SIZES = ("KiB", "MiB", "GiB", "TiB")
 _PARTS_SHOWN = 50
 _PART_CHARS = 4_000
 _NAME_CHARS = 80
+_SPARE = 4
+"""Times what is shown of a text is made plain: terminal sequences go."""
 _TASKS = "task task_id depends_on schedule_id retry_of parent_task_id root_task_id current_task_id".split()
 _PAGE_OF = {**dict.fromkeys(_TASKS, "task"), "node_id": "node", "assigned_node_id": "node"}
 """Which page a column's values lead to."""
@@ -153,8 +155,13 @@ def render_cell(value: Any, column: str, table: str | None, datasette: Any) -> s
     if page and _ID.fullmatch(key):
         href = datasette.urls.path(f"/{page}/{key}")
         return Markup('<a href="{}">{}</a>').format(href, line(name, _NAME_CHARS) or key)
+    limit = datasette.setting("truncate_cells_html")
+    # of many MiB only so much is looked at, as all other pages wait meanwhile
+    shown = plain(key[: _SPARE * limit])
+    if len(key) > _SPARE * limit:
+        return shown[:limit] + "…"
     # a value that is nothing but a terminal sequence is not to be shown as it is
-    return _cut(plain(key) or (key and "\ufffd"), datasette.setting("truncate_cells_html"))
+    return _cut(shown or (key and "\ufffd"), limit)
 
 
 def _seconds(moment: str, now: datetime) -> float:

@@ -13,8 +13,9 @@ const drawn = new Map();
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 const NARROW = 420;
+const ENTRY = 190;
 
-// `width` of the plot in pixels: a legend in one line would be cut on a phone.
+// `width` of the plot in pixels: a legend in one line would be cut on a phone, or where names are long.
 const theme = (width) => ({
   background: "transparent",
   font: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif",
@@ -25,7 +26,7 @@ const theme = (width) => ({
   },
   // a label near an end turns inwards: in the middle of its tick it would be cut there
   axisX: { grid: false, labelFlush: 36, labelBound: true },
-  legend: { labelColor: colour("--ink"), titleColor: colour("--quiet"), orient: "top", title: null, labelFontSize: 12, columns: width < NARROW ? 2 : 0 },
+  legend: { labelColor: colour("--ink"), titleColor: colour("--quiet"), orient: "top", title: null, labelFontSize: 12, ...(width < NARROW ? { columns: 2, labelLimit: 110 } : { columns: Math.floor(width / ENTRY) }) },
   range: {
     category: ["--busy", "--warn", "--good", "--bad", "--violet", "--teal", "--quiet"].map(colour),
   },

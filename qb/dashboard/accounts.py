@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from datasette_auth_passwords.utils import hash_password, verify_password
 
-from qb.dashboard.place import NotAllowed, NotThere, Place, write
+from qb.dashboard.place import NotAllowed, NotThere, Place, Unreadable, write
 from qb.dashboard.roles import Role
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -34,15 +34,21 @@ class Accounts:
     """The accounts file; it is read anew each time, so that a change counts at once."""
 
     def __init__(self, place: Place) -> None:
-        self._place = place
+        self.place = place
 
     def all(self) -> list[Account]:
-        """Every account, by name."""
+        """Every account, by name. Raises Unreadable where the file is there and does not say."""
+        path = self.place.accounts
         try:
-            known = json.loads(self._place.accounts.read_text("utf-8"))
+            known = json.loads(path.read_text("utf-8"))
+            return [Account(each["name"], Role(each["role"]), each["password_hash"]) for each in known]
         except FileNotFoundError:
             return []
-        return [Account(each["name"], Role(each["role"]), each["password_hash"]) for each in known]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            what = (error.strerror if isinstance(error, OSError) else None) or "it is not what was written there"
+            raise Unreadable(
+                f"cannot read {path} ({what}): restore it from a backup, or remove it and add all anew"
+            ) from error
 
     def get(self, name: str) -> Account | None:
         """The account of that name."""
@@ -55,12 +61,12 @@ class Accounts:
         if len(password) < LEAST_PASSWORD:
             raise NotAllowed(f"the password is too short: use {LEAST_PASSWORD} characters or more")
         account = Account(name, role, hash_password(password))
-        with self._place.alone():
+        with self.place.alone():
             self._write([each for each in self.all() if each.name != name] + [account])
 
     def remove(self, name: str) -> None:
         """Remove an account, which ends its sessions. Raises NotThere when there is none."""
-        with self._place.alone():
+        with self.place.alone():
             known = self.all()
             kept = [each for each in known if each.name != name]
             if len(kept) == len(known):
@@ -75,4 +81,4 @@ class Accounts:
 
     def _write(self, accounts: list[Account]) -> None:
         ordered = sorted(accounts, key=lambda each: each.name)
-        write(self._place.accounts, json.dumps([asdict(each) for each in ordered], indent=1) + "\n")
+        write(self.place.accounts, json.dumps([asdict(each) for each in ordered], indent=1) + "\n")

@@ -12,6 +12,11 @@ from urllib.parse import urlsplit
 
 from qb.dashboard.place import DashboardError, Place
 
+_FIRST_TO_GO = 500
+"""Of the kernel's scale from -1000 to 1000."""
+_OWN = frozenset(("-", "assets", "audit", "node", "qb", "task", "tasks", "trends"))
+"""How the paths of its pages begin."""
+
 
 def configuration() -> Path:
     """The folder with metadata, settings, templates, plugins and static files. Raises DashboardError without one.
@@ -37,7 +42,7 @@ def command(place: Place, *, host: str, port: int, url: str) -> list[str]:
     settings = json.loads((config / "settings.json").read_text("utf-8"))
     if url.startswith("https:"):
         settings["force_https_urls"] = "on"
-    settings["base_url"] = f"{urlsplit(url).path.rstrip('/')}/"
+    settings["base_url"] = _base(url)
     for name, value in settings.items():
         line += ["--setting", name, str(value)]
     return line
@@ -60,6 +65,15 @@ def become(data_dir: Path, *, host: str, port: int, url: str | None) -> NoReturn
     os.chdir(place.database.parent)
     give_way()
     os.execve(line[0], line, around)  # noqa: S606 - a fixed program, and no shell is wanted
+
+
+def _base(url: str) -> str:
+    """The path that every page is under, with a slash at its end. Raises DashboardError for one of its own pages'."""
+    path = urlsplit(url).path.rstrip("/")
+    if path.strip("/") in _OWN:
+        why = f"under {path} its own pages of that name could not be told from the others"
+        raise DashboardError(f"{why}: choose another path, such as /dashboard")
+    return f"{path}/"
 
 
 def _check_free(host: str, port: int) -> None:
@@ -92,6 +106,9 @@ def give_way() -> None:
     """
     with suppress(PermissionError):  # where a unit forbids the call, the unit says what it wants
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError):  # when memory runs out it is the dashboard that goes, and not the control plane beside it
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(max(int(score.read_text()), _FIRST_TO_GO)))
 
 
 def _reachable(host: str) -> str:

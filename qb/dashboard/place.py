@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from uuid import uuid4
 PATIENCE = 10.0
 """Seconds that a change waits for another process to finish its own, which takes milliseconds."""
 _LOOK = 0.02
+_SECRET = re.compile(rb"[0-9a-f]{64}")
 
 
 class DashboardError(Exception):
@@ -24,6 +26,10 @@ class NotThere(DashboardError):
 
 class NotAllowed(DashboardError):
     """What was given cannot be."""
+
+
+class Unreadable(DashboardError):
+    """A file of the dashboard's is damaged, or not its own to read."""
 
 
 class Place:
@@ -48,11 +54,14 @@ class Place:
         return place
 
     def secret(self) -> str:
-        """What signs sessions and links, 64 hexadecimal digits; the same after a restart."""
+        """What signs sessions and links, 64 hexadecimal digits; the same after a restart. Raises Unreadable."""
         with self.alone():
             if not self._secret.exists():
                 write(self._secret, secrets.token_hex(32) + "\n")
-        return self._secret.read_text("ascii").strip()
+        found = self._secret.read_bytes().strip()
+        if not _SECRET.fullmatch(found):
+            raise Unreadable(f"{self._secret} is damaged: remove it, and all sign in again")
+        return found.decode("ascii")
 
     def note_address(self, url: str) -> None:
         """Keep where browsers reach the dashboard, for the links that are made later."""
@@ -60,7 +69,7 @@ class Place:
 
     def address(self) -> str | None:
         """Where browsers reach the dashboard that was started last, without a trailing slash."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, UnicodeDecodeError):
             return self._address.read_text("utf-8").strip()
         return None
 

@@ -16,6 +16,8 @@ _NARROW = {
     "data": "fewer rows, a condition on a column that has an index, or a LIMIT.",
     "": "a shorter text, one node or one status. Or try again: the machine may be busy.",
 }
+_GONE = "The control plane's database is not where it was when the dashboard was started. Try again in a moment."
+_FULL = "This took more memory than the dashboard gives to all questions together. Narrow it, or try again in a moment."
 _OURS = "The dashboard failed at this, and its log says how. What you asked for is not at fault."
 _MALFORMED = "The address asks for something in a form that this page does not understand."
 _PLAIN = {
@@ -69,8 +71,12 @@ def place(path: str) -> Place:
 
 def of_error(error: Exception, path: str) -> Refusal | None:
     """What to say instead of an exception; None for one that nobody foresaw."""
+    if isinstance(error, sqlite3.OperationalError) and str(error) == "unable to open database file":
+        return Refusal(503, "No database", _GONE)
     if isinstance(error, sqlite3.DatabaseError) and place(path).area == "data":
         return Refusal(400, "Invalid SQL", str(error))
+    if isinstance(error, MemoryError):
+        return Refusal(400 if place(path).area == "data" else 503, "It took too much memory", _FULL)
     if isinstance(error, QueryInterrupted) or (isinstance(error, DatasetteError) and error.message_is_html):
         data = place(path).area == "data"
         return Refusal(400 if data else 503, "It took too long", _CUT + _NARROW["data" if data else ""])

@@ -1,5 +1,6 @@
 """Who is asking: Datasette's actor cookie, made when somebody signs in and checked on every request."""
 
+import secrets
 import time
 from typing import Any
 
@@ -7,7 +8,9 @@ from datasette.utils import baseconv
 from itsdangerous import BadSignature
 
 from qb.dashboard.accounts import Account, Accounts
+from qb.dashboard.ended import Ended
 from qb.dashboard.links import Invitation
+from qb.dashboard.place import Unreadable
 from qb.dashboard.roles import Role
 
 COOKIE = "ds_actor"
@@ -31,8 +34,15 @@ def of_invitation(invitation: Invitation) -> Actor:
 def begin(datasette: Any, response: Any, actor: Actor, *, secure: bool) -> None:
     """Sign `actor` in: the cookie goes with the response, and no script can read it."""
     expires = baseconv.base62.encode(int(time.time()) + GOOD_SECONDS)
-    value = datasette.sign({"a": actor, "e": expires}, "actor")
+    # what is drawn tells it from another of the same person and second, which may go on when this one has ended
+    value = datasette.sign({"a": actor, "e": expires, "drawn": secrets.token_hex(8)}, "actor")
     response.set_cookie(COOKIE, value, max_age=GOOD_SECONDS, httponly=True, samesite="lax", secure=secure)
+
+
+def end(request: Any, accounts: Accounts) -> None:
+    """Have the session of this request be no longer good, whoever else has its cookie. Raises OSError."""
+    if cookie := request.cookies.get(COOKIE):
+        Ended(accounts.place).add(cookie, good_seconds=GOOD_SECONDS)
 
 
 def actor(datasette: Any, request: Any, accounts: Accounts) -> Actor | None:
@@ -42,10 +52,10 @@ def actor(datasette: Any, request: Any, accounts: Accounts) -> Actor | None:
         return None
     try:
         told = datasette.unsign(cookie, "actor")
-        if time.time() > baseconv.base62.decode(told["e"]):
+        if time.time() > baseconv.base62.decode(told["e"]) or cookie in Ended(accounts.place):
             return NOBODY
         return _checked(dict(told["a"]), accounts)
-    except (BadSignature, KeyError, TypeError, ValueError):
+    except (BadSignature, KeyError, TypeError, ValueError, Unreadable):
         return NOBODY
 
 

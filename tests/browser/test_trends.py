@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from qb.contract.states import TaskStatus
+from qb.domain.times import utc_now
 from qb.store.database import connect
 from tests.browser.conftest import SCREENSHOTS, visit
 from tests.dashboard.conftest import Dashboard, served
@@ -24,6 +25,7 @@ TOLD = {
 }
 MARKS = ".plot :is(.mark-rect, .mark-symbol, .mark-area) > [aria-roledescription]"
 
+LONG = [f"provider/a-model-with-a-long-name-{number}" for number in range(5)]
 GROUND = "each => getComputedStyle(each).backgroundColor"
 
 
@@ -88,3 +90,26 @@ def test_a_chart_shows_all_of_the_span_though_little_has_happened_in_it(browser:
     # 14 or 15 hours of 25 lie before it
     assert 13.5 / 25 < (bar["x"] - plot["x"]) / plot["width"] < 15.5 / 25
     assert 13.5 / 25 < (point["x"] + point["width"] / 2 - narrow["x"]) / narrow["width"] < 15.5 / 25
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_the_legend_of_models_with_long_names_is_whole(browser: Browser, nothing: Dashboard, size: str) -> None:
+    hour = utc_now().isoformat()[:13]
+    with closing(connect(nothing.data_dir / "qb.db")) as db:
+        for model in LONG:
+            db.execute("INSERT INTO hourly_spending VALUES (?, 'acme', ?, 5, 0.1)", (hour, model))
+    try:
+        with visit(browser, nothing, size=size) as page:
+            page.goto(f"{nothing.url}/-/dashboards/trends?hours=24")
+            page.wait_for_selector("body[data-drawn='7']")
+            figure = page.locator("figure[data-chart=cost]")
+            whole = figure.locator("svg").bounding_box()
+            entries = [each.bounding_box() for each in figure.locator(".role-legend-label text").all()]
+            assert whole is not None
+            assert len(entries) == len(LONG)
+            for entry in entries:
+                assert entry is not None
+                assert entry["x"] + entry["width"] <= whole["x"] + whole["width"] + 1
+    finally:
+        with closing(connect(nothing.data_dir / "qb.db")) as db:
+            db.execute("DELETE FROM hourly_spending")

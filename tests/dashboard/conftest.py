@@ -60,25 +60,32 @@ def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
 
 @contextmanager
 def over(
-    data_dir: Path, tasks: dict[str, str], seeder: ModuleType, *, path: str = "", env: dict[str, str] | None = None
+    data_dir: Path,
+    tasks: dict[str, str],
+    seeder: ModuleType,
+    *,
+    path: str = "",
+    url: str = "",
+    env: dict[str, str] | None = None,
 ) -> Iterator[Dashboard]:
     """Run it over a data directory that is there, signed in as analyst; its log is datasette.log there.
 
-    `path` is where browsers find it on its host, `env` the environment of its process.
+    `path` is where browsers find it on its host, `url` its whole address there, `env` the environment of its process.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = data_dir / "datasette.log"
-    url = f"http://127.0.0.1:{port}"
-    command = dashboard_command(data_dir, port) + (["--url", url + path] if path else [])
+    here = f"http://127.0.0.1:{port}"
+    command = dashboard_command(data_dir, port) + (["--url", url or here + path] if url or path else [])
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=data_dir, env=env)
-    with httpx2.Client(base_url=url, timeout=10, trust_env=False) as http:
+    with httpx2.Client(base_url=here, timeout=10, trust_env=False) as http:
         try:
             _await_answer(http, process, log)
-            running = Dashboard(url, data_dir, http, tasks, seeder, process.pid)
-            http.get(running.link())
+            running = Dashboard(here, data_dir, http, tasks, seeder, process.pid)
+            if not url:
+                http.get(running.link())
             yield running
         finally:
             process.terminate()
@@ -137,7 +144,7 @@ def empty_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashbo
 
 @pytest.fixture(scope="module")
 def dashboard_over() -> Callable[..., AbstractContextManager[Dashboard]]:
-    """Runs a dashboard over the data directory of a control plane; `path` and `env` as in `over`."""
+    """Runs a dashboard over the data directory of a control plane; `path`, `url` and `env` as in `over`."""
     return lambda data_dir, **more: over(data_dir, {}, _seeder(), **more)
 
 

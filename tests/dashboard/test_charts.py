@@ -10,6 +10,7 @@ import yaml
 
 from qb.dashboard.pages import trends
 from qb.dashboard.roles import Role
+from qb.domain.times import utc_now
 from qb.store.database import connect
 from qb.store.migrations import migrate
 from tests.dashboard.seed import Seeder
@@ -57,6 +58,21 @@ def test_the_trends_say_how_long_the_oldest_task_waits_by_now(empty_dashboard: A
         for age in (10_900, 60, 5):
             s.task("Wait", age=age)
     assert "3</a> wait now, the longest for 3 h 1 min." in empty_dashboard.page(page).text
+
+
+def test_what_clients_and_models_are_called_is_plain_in_a_chart_too(empty_dashboard: Any) -> None:
+    hour = utc_now().isoformat()[:13]
+    with closing(connect(empty_dashboard.data_dir / "qb.db")) as db:
+        db.execute(
+            "INSERT INTO hourly_spending VALUES (?, ?, ?, 5, 0.1)",
+            (hour, "\x1b[31mac\u202eme\x07", "one\ntwo " + "x" * 4000),
+        )
+    for chart in ("cost", "tokens"):
+        [row] = empty_dashboard.page(f"/trends/{chart}.json?hours=24").json()
+        assert row["client"] == "ac\ufffdme\ufffd"
+        assert row["model"].startswith("one two xxx")
+        assert len(row["model"]) == 200
+        assert row["tokens"] == 5
 
 
 @pytest.mark.parametrize("statement", [CHARTS["wait"]["query"], trends.OLDEST])

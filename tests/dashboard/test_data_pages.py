@@ -1,9 +1,12 @@
 """Datasette's pages of tables and rows: where their links lead, and that what others wrote is no link."""
 
 import re
+import runpy
 from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from qb.contract.states import Reason, TaskStatus
 from qb.dashboard.roles import Role
 from qb.store.database import connect
 
+WORDING = Path(__file__).parents[2] / "datasette" / "plugins" / "wording.py"
 OF_TASKS = (
     "task_specs task_events attempts schedules crush_sessions crush_messages artifacts task_files task_dependencies "
     "output_logs task_questions task_metrics tasks"
@@ -91,6 +95,16 @@ def test_a_row_is_shown_whole_and_inert(related: Any) -> None:
     assert page.status_code == 200
     assert "&lt;script&gt;document.title" in page.text
     assert "\x1b" not in page.text and "\u202e" not in page.text
+
+
+@pytest.mark.parametrize(("length", "shown"), [(10, "x" * 10), (60, "x" * 50 + "…"), (100_000, "x" * 50 + "…")])
+def test_no_more_of_a_text_is_made_plain_than_a_cell_needs(length: int, shown: str) -> None:
+    wording = runpy.run_path(str(WORDING))
+    made_plain: list[str] = []
+    wording["render_cell"].__globals__["plain"] = lambda text: made_plain.append(text) or text
+    cell = {"column": "content", "table": "crush_messages", "datasette": SimpleNamespace(setting=lambda _: 50)}
+    assert wording["render_cell"]("x" * length, **cell) == shown
+    assert len("".join(made_plain)) <= 200
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,25 @@ def test_under_a_path_every_link_stays_there(
             seen.add(path)
             answer = running.page(path)
             assert answer.status_code in (200, 302), path
+            assert answer.headers.get("location", "/fleet/").startswith("/fleet/"), path
             local = re.findall(r'(?:href|src|action|data-rows)="(/[^"#]*)"', answer.text.replace("&amp;", "&"))
             assert [each for each in local if not each.startswith("/fleet/")] == [], path
             waiting += local
         assert len(seen) == 60
+
+
+def test_under_a_path_redirects_stay_there_and_nothing_lies_behind_it_twice(
+    dashboard_over: Callable[..., AbstractContextManager[Any]], seeded: Path
+) -> None:
+    led = {
+        "/-/dashboards/trends": "/fleet/-/dashboards/trends?hours=24",
+        "/tasks/": "/fleet/tasks",
+        "/qb/ta%20sks": "/fleet/qb/ta~20sks",
+        "/qb/tasks?_sort_by_desc=1&_sort=seq": "/fleet/qb/tasks?_sort_desc=seq",
+    }
+    with dashboard_over(seeded, path="/fleet") as running:
+        for prefix in ("/fleet", ""):
+            for path, to in led.items():
+                assert running.page(prefix + path).headers["location"] == to, prefix
+        for hidden in ("threads.json", "metadata.json", "plugins", "allow-debug", "messages", "permissions"):
+            assert running.page(f"/fleet/fleet/-/{hidden}").status_code == 404, hidden

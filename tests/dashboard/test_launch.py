@@ -4,13 +4,17 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qb.dashboard.place import Place
+from qb.store.database import connect
+from qb.store.migrations import migrate
 from tests.dashboard.conftest import served
+from tests.dashboard.seed import Seeder
 
 
 def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> None:
@@ -18,6 +22,10 @@ def test_it_takes_only_the_processor_time_that_others_leave(dashboard: Any) -> N
     threads = [int(thread.name) for thread in Path(f"/proc/{dashboard.process}/task").iterdir()]
     assert len(threads) > 1, "one for the pages, some for the queries"
     assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
+
+
+def test_when_memory_runs_out_it_goes_before_the_control_plane(dashboard: Any) -> None:
+    assert int(Path(f"/proc/{dashboard.process}/oom_score_adj").read_text()) >= 500
 
 
 @pytest.mark.parametrize("name", ["q b#1%20?", "100%25", "ü"])
@@ -29,7 +37,36 @@ def test_the_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None
     assert [each.name for each in tmp_path.iterdir()] == [name], "nothing beside it"
 
 
-def _started(data_dir: Path, host: str, port: int) -> "subprocess.CompletedProcess[str]":
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_a_database_that_takes_the_place_of_another_is_shown(tmp_path: Path, whole_folder: bool) -> None:
+    shown, other = tmp_path / "shown", tmp_path / "other"
+    for folder, name in ((shown, "box-before"), (other, "box-after")):
+        folder.mkdir()
+        migrate(folder / "qb.db")
+        with closing(connect(folder / "qb.db")) as db:
+            Seeder(db).node(name, seen=1)
+    with served(shown, seeded=False) as running:
+        assert all("box-before" in running.page().text for _ in range(6)), "each of the threads has opened it"
+        before = shown if whole_folder else shown / "qb.db"
+        before.rename(tmp_path / "history")
+        for path in ("/", "/qb/nodes", "/qb/nodes.json"):
+            assert running.page(path).status_code == 503, path
+        (other if whole_folder else other / "qb.db").rename(before)
+        for _ in range(6):
+            assert "box-after" in running.page().text
+            assert "box-after" in running.page("/qb/nodes").text
+
+
+@pytest.mark.parametrize("path", ["/qb", "/task/", "/-", "/assets"])
+def test_a_path_that_is_one_of_its_own_is_refused(seeded: Path, path: str) -> None:
+    failed = _started(seeded, "127.0.0.1", 8001, "--url", f"https://example.org{path}")
+    assert failed.returncode == 1
+    assert f"under {path.rstrip('/')} " in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert Place.of(seeded).address() is None
+
+
+def _started(data_dir: Path, host: str, port: int, *more: str) -> "subprocess.CompletedProcess[str]":
     """What a dashboard says that cannot be started."""
     command = [
         sys.executable,
@@ -42,6 +79,7 @@ def _started(data_dir: Path, host: str, port: int) -> "subprocess.CompletedProce
         host,
         "--port",
         str(port),
+        *more,
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 

@@ -74,6 +74,13 @@ def test_tasks_are_found_by_what_an_operator_knows(dashboard: Any, query: str, t
     assert gone not in text
 
 
+@pytest.mark.parametrize("typed", ["a" * 300, "%" * 150, "_\\" * 80, "\u0436" * 150, "\U0001f600" * 60])
+def test_what_is_typed_may_be_as_long_as_it_likes(dashboard: Any, typed: str) -> None:
+    for path, name in (("/tasks", "text"), ("/tasks", "node"), ("/", "name"), ("/", "tag"), ("/audit", "actor")):
+        page = dashboard.http.get(path, params={name: typed})
+        assert page.status_code == 200, (path, name)
+
+
 def test_a_nodes_page_draws_what_ran_on_it_and_when_it_was_silent(dashboard: Any) -> None:
     nodes = dashboard.page("/qb/nodes.json?_shape=array").json()
     berlin = next(node["id"] for node in nodes if node["name"] == "edge-berlin-1")

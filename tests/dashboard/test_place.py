@@ -36,6 +36,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
     assert sorted(path.name for path in place.folder.iterdir()) == ["address", "links"]
 
 
+@pytest.mark.parametrize("damage", [b"", b"\n", b"0" * 63, b"\xff" * 64, b"0" * 64 + b"\n0"])
+def test_a_secret_that_anybody_could_guess_signs_nothing(place: Place, damage: bytes) -> None:
+    good = place.secret()
+    file = place.folder / "secret"
+    file.write_bytes(damage)
+    with pytest.raises(DashboardError, match="secret is damaged"):
+        place.secret()
+    assert file.read_bytes() == damage
+    file.unlink()
+    assert len(place.secret()) == 64
+    assert place.secret() != good
+
+
+def test_an_address_that_cannot_be_read_is_none(place: Place) -> None:
+    (place.folder / "address").write_bytes(b"\xff\xfe")
+    assert place.address() is None
+
+
 def test_who_cannot_have_the_folder_alone_says_so_and_changes_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

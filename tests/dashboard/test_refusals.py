@@ -76,6 +76,13 @@ def test_a_way_through_another_table_that_is_not_there_is_the_readers_mistake(
             assert http.get(path, params={"_through": through}).status_code == 400, path
 
 
+def test_a_table_is_not_counted_by_any_number_of_columns(dashboard: Any) -> None:
+    for path in ("/qb/tasks", "/qb/tasks.json"):
+        assert dashboard.page(f"{path}?{'&'.join(['_facet=status', '_facet_date=created_at'] * 6)}").status_code == 200
+        answer = dashboard.page(f"{path}?{'&'.join(['_facet=status'] * 13)}")
+        assert (answer.status_code, "12 columns" in answer.text) == (400, True)
+
+
 @pytest.mark.parametrize("path", ["/-/versions", "/-/versions.json", "/-/settings", "/-/databases", "/-/actor"])
 def test_what_datasette_says_of_itself_can_be_read(dashboard: Any, path: str) -> None:
     assert dashboard.page(path).status_code == 200

@@ -93,3 +93,12 @@ def test_every_table_is_for_viewers_or_was_thought_about(dashboard: Any) -> None
         "/qb.json?sql=select+name+from+sqlite_master+where+type+in+('table','view')&_shape=array"
     )
     assert {row["name"] for row in everything.json()} == shown | kept
+
+
+def test_what_others_asked_on_the_same_connection_is_nobodys(dashboard: Any) -> None:
+    for number in range(9):
+        assert dashboard.page(f"/qb.json?sql=select+'something-private'+as+x{number}").status_code == 200
+    for _ in range(9):
+        answer = dashboard.page("/qb.json?sql=select+sql+as+asked+from+sqlite_stmt")
+        assert answer.status_code == 400
+        assert "something-private" not in answer.text

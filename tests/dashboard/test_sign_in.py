@@ -1,7 +1,10 @@
 """Who gets in, by which door, and how long it stays open."""
 
+import os
 import re
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
@@ -12,6 +15,7 @@ import httpx2
 import pytest
 
 from qb.dashboard.accounts import Accounts
+from qb.dashboard.ended import Ended
 from qb.dashboard.links import GOOD_FOR, Invitation, Links
 from qb.dashboard.place import DashboardError, Place
 from qb.dashboard.roles import Role
@@ -222,6 +226,57 @@ def test_a_session_ends_with_the_account_its_password_or_signing_out(dashboard: 
             assert eve.get("/").status_code == 302, end
 
 
+def test_a_copy_of_a_cookie_ends_with_signing_out(dashboard: Any) -> None:
+    for door in ("link", "password"):
+        with dashboard.visitor() as eve:
+            Accounts(Place.of(dashboard.data_dir)).put("eve", Role.VIEWER, PASSWORD)
+            begun = eve.get(dashboard.link()) if door == "link" else sign_in(eve, "eve", PASSWORD)
+            assert begun.status_code == 302
+            copied = {"cookie": f"ds_actor={eve.cookies['ds_actor']}"}
+            assert httpx2.get(dashboard.url, headers=copied, trust_env=False).status_code == 200
+            assert eve.post("/-/logout", data={"csrftoken": "x"}).status_code == 403
+            assert httpx2.get(dashboard.url, headers=copied, trust_env=False).status_code == 200
+            token = re.search(r'name="csrftoken" value="([^"]+)"', eve.get("/-/logout").text)
+            assert token is not None
+            assert eve.post("/-/logout", data={"csrftoken": token[1]}).status_code == 302
+            for path in ("/", "/qb.json", "/-/actor.json"):
+                assert httpx2.get(dashboard.url + path, headers=copied, trust_env=False).status_code in (302, 401), door
+    assert dashboard.page().status_code == 200, "the session of somebody else goes on"
+
+
+def test_every_session_is_one_of_its_own(dashboard: Any) -> None:
+    cookies = set()
+    for _ in range(5):
+        with dashboard.visitor(Role.VIEWER) as http:
+            cookies.add(http.cookies["ds_actor"])
+    assert len(cookies) == 5
+
+
+def test_ended_sessions_are_forgotten_when_their_cookies_are_too_old(place: Place) -> None:
+    ended = Ended(place)
+    for cookie in ("one", "two"):
+        ended.add(cookie, good_seconds=60)
+    folder = place.folder / "ended"
+    assert ("one" in ended, "two" in ended, "three" in ended) == (True, True, False)
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    ended.add("three", good_seconds=60)
+    assert ("one" in ended, "two" in ended, "three" in ended) == (False, False, True)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_behind_tls_every_cookie_is_sent_over_tls_alone(seeded: Path, dashboard_over: Any) -> None:
+    with dashboard_over(seeded, url="https://dash.example.org") as running, running.visitor() as http:
+        link = running.link()
+        assert link.startswith("https://dash.example.org/-/sign-in?")
+        begun = http.get(link.removeprefix("https://dash.example.org"))
+        own = {"cookie": begun.headers["set-cookie"].partition(";")[0]}
+        pages = [begun, *(http.get(path, headers=own) for path in ("/tasks", "/-/sign-in", "/-/logout"))]
+        cookies = [cookie for page in pages for cookie in page.headers.get_list("set-cookie")]
+        assert {cookie.partition("=")[0] for cookie in cookies} == {"ds_actor", "ds_csrftoken"}
+        assert [cookie for cookie in cookies if cookie.count("; Secure") != 1] == []
+
+
 def test_a_changed_role_counts_at_once(dashboard: Any) -> None:
     accounts = Accounts(Place.of(dashboard.data_dir))
     accounts.put("fay", Role.ANALYST, PASSWORD)
@@ -242,6 +297,42 @@ def test_a_cookie_that_was_tampered_with_signs_nobody_in(dashboard: Any) -> None
     for bad in (good[:-2] + "xx", "x" + good, "", "e30." + good.partition(".")[2]):
         with closing(httpx2.Client(base_url=dashboard.url, cookies={"ds_actor": bad}, trust_env=False)) as http:
             assert http.get("/").status_code == 302
+
+
+BROKEN = ["", "{", "[1]", '[{"name": "ann"}]', '[{"name": "ann", "role": "king", "password_hash": "x"}]', "\xff"]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_list_of_users_shuts_nobody_out_who_follows_a_link(
+    seeded: Path, dashboard_over: Any, text: str
+) -> None:
+    accounts = Accounts(Place.of(seeded))
+    accounts.put("ann", Role.VIEWER, PASSWORD)
+    with dashboard_over(seeded) as running, running.visitor() as ann:
+        assert sign_in(ann, "ann", PASSWORD).status_code == 302
+        Place(seeded).accounts.write_bytes(text.encode("latin-1"))
+        assert ann.get("/").status_code == 302
+        page = ann.get("/-/sign-in")
+        assert (page.status_code, "cannot be looked at" in page.text) == (200, True)
+        assert running.page().status_code == 200
+        assert ann.get(running.link()).status_code == 302
+        log = (seeded / "datasette.log").read_text()
+        assert "Traceback" not in log
+        assert str(Place(seeded).accounts) in log
+
+
+def test_a_broken_list_of_users_is_told_of_and_kept(place: Place) -> None:
+    place.accounts.write_text("{")
+    command = [sys.executable, "-m", "qb", "dashboard", "user"]
+    where = ["--data-dir", str(place.folder.parent)]
+    for asked in (["list"], ["add", "ann"], ["remove", "ann"]):
+        done = subprocess.run(
+            [*command, *asked, *where], input=PASSWORD, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 1
+        assert str(place.accounts) in done.stderr
+        assert "Traceback" not in done.stderr
+    assert place.accounts.read_text() == "{"
 
 
 def test_the_api_leads_to_the_dashboard(dashboard: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the pages show, from a database made for the question: histories that are long, broken off or searched."""
 
 import itertools
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -159,6 +160,16 @@ async def test_a_text_is_looked_for_as_it_is_typed(made: Fleet, typed: str, foun
         made.task(prompt, age=60)
     shown = await tasks.tasks(made.read, {"text": typed}, NOW)
     assert [each["what"] for each in shown["found"]] == found
+
+
+@pytest.mark.parametrize("words", ["and longer ", "_%\\ ", "\u0434\u0430\u043b\u044c\u0448\u0435 "])
+async def test_a_long_text_is_looked_for_by_its_beginning(made: Fleet, words: str) -> None:
+    made.db.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 200)  # as the dashboard's connections have it
+    prompt = f"Long {words * 60}end"
+    long = made.task(prompt, age=60)
+    made.task(f"Short {words}", age=60)
+    shown = await tasks.tasks(made.read, {"text": prompt}, NOW)
+    assert [each["id"] for each in shown["found"]] == [long]
 
 
 async def test_a_search_that_takes_long_ends_early_and_goes_on_from_there(

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from qb.domain.times import iso
 
+PATTERN_BYTES = 200
+"""SQLite's cost of a pattern grows with its length: datasette/plugins/guard.py allows no more."""
+
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -39,6 +42,11 @@ def lower(text: str) -> str:
     Patterns of LIKE are kept short on the dashboard's connections, and a text that is pasted may be longer.
     """
     return "".join(each.lower() if each.isascii() else each for each in text)
+
+
+def glob(text: str) -> str:
+    """`text` as a pattern of GLOB, cut to PATTERN_BYTES."""
+    return text.encode()[:PATTERN_BYTES].decode(errors="ignore")
 
 
 def before(now: datetime, seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from qb.contract.states import Reason, TaskStatus
 from qb.dashboard.pages.lines import LIVE, TASK_LINE
-from qb.dashboard.pages.reading import Arguments, Read, Rows, asked, lower, number
+from qb.dashboard.pages.reading import Arguments, Read, Rows, asked, glob, lower, number
 from qb.dashboard.pages.waiting import explain
 
 SHOWN = 50
@@ -86,6 +86,8 @@ async def _narrowed(
     read: Read, filters: dict[str, str], before: int, now: datetime, timer: Callable[[], float]
 ) -> dict[str, Any]:
     given = {name: value for name, value in filters.items() if value}
+    if "node" in given:
+        given["node"] = glob(given["node"])
     # the conditions are constants of ours; what the reader typed goes in as parameters
     conditions = " AND ".join(["t.seq < :before", *(_CONDITIONS[name] for name in given if name in _CONDITIONS)])
     of_nodes = _OF_NODES.format(conditions=conditions) if "node" in given else ""
