@@ -30,13 +30,13 @@ GROUND = "each => getComputedStyle(each).backgroundColor"
 
 
 def _point_at(page: Page, mark: Locator) -> None:
-    """The middle of a bar or point; of an area its foot near the end, where it is filled at any minute of an hour."""
+    """The middle of a bar or point; of an area its foot at the right end: what waits now waits for minutes at least."""
     mark.scroll_into_view_if_needed()
     box = mark.bounding_box()
     assert box is not None
     is_area = mark.get_attribute("aria-roledescription") == "area mark"
     page.mouse.move(
-        box["x"] + box["width"] * 0.98 if is_area else box["x"] + box["width"] / 2,
+        box["x"] + box["width"] * 0.99 if is_area else box["x"] + box["width"] / 2,
         box["y"] + box["height"] - 1 if is_area else box["y"] + box["height"] / 2,
     )
 
