@@ -12,6 +12,9 @@ from qb.contract.errors import PROBLEM_TYPE, ErrorCode, Problem
 BUSY_SECONDS = 5
 """After so long a client may try again that met a server with as many connections as it serves."""
 
+HEAD_LIMIT = 64 << 10
+"""Bytes of a request's line and headers, but for what one reading brings: httptools would keep any number."""
+
 _HEAD = """HTTP/1.1 400 Bad Request\r
 content-type: {kind}\r
 content-length: {size}\r
@@ -24,8 +27,25 @@ connection: close\r
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
+    _in_head = True
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived; a head without end is refused."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
+            self._refuse(f"the request's line and headers are longer than {HEAD_LIMIT >> 10} KiB")
+
+    def on_message_complete(self) -> None:
+        """Expect the next head."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
         """Serve the request, or refuse it when the server has as many connections as it can."""
+        self._in_head = False
         most = self.config.limit_concurrency
         self.limit_concurrency = None  # whose refusal would be plain text
         crowded = most is not None and (len(self.connections) >= most or len(self.tasks) >= most)
@@ -34,11 +54,14 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed, and hang up."""
+        self._refuse("this is not HTTP/1.1: a line or a header holds what it may not")
+
+    def _refuse(self, detail: str) -> None:
         number = next_request_id()
         problem = Problem(
             title="Malformed request",
             status=HTTPStatus.BAD_REQUEST,
-            detail="this is not HTTP/1.1: a line or a header holds what it may not",
+            detail=detail,
             code=ErrorCode.MALFORMED,
             request_id=number,
         )

@@ -95,6 +95,8 @@ def _serve_http(server: "MCPServer[None]", target: "Target", host: str, port: in
         typer.echo(f"listening at http://{shown}:{listening.getsockname()[1]}{PATH}", err=True)
         if host not in LOOPBACK:
             typer.echo("warning: keys cross the network unencrypted: put a proxy with TLS before it", err=True)
-        config = uvicorn.Config(app(server, target, host=host, names=names), log_level="warning", access_log=False)
+        served = app(server, target, host=host, names=names)
+        # httptools, where it is there, would keep the head of a request however long it grows
+        config = uvicorn.Config(served, http="h11", log_level="warning", access_log=False)
         uvicorn.Server(config).run(sockets=[listening])
     sys.stderr.flush()

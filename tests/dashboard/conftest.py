@@ -23,6 +23,7 @@ from qb.store.migrations import migrate
 START_SECONDS = 120
 """The dashboard only has the time that nobody else wants, and tests are many."""
 
+
 @dataclass(frozen=True)
 class Dashboard:
     """A running dashboard and the database that it shows."""
@@ -53,7 +54,7 @@ class Dashboard:
 
 @contextmanager
 def served(data_dir: Path, *, seeded: bool) -> Iterator[Dashboard]:
-    """Run it over a new data directory until the test is over; fails with its log when START_SECONDS bring no answer."""
+    """Run it over a new data directory until the test is over; fails with its log when no answer comes."""
     seeder = _seeder()
     tasks = _prepare(data_dir, seeder if seeded else None)
     with over(data_dir, tasks, seeder) as running:
