@@ -8,10 +8,11 @@ from pathlib import Path
 
 from mcp_status.settings import overlaid, read_env_file, read_settings
 from mcp_status.wire import Wire
+from qb.imports import leave_out
 
 USAGE = 2
 NEEDLESS = ("rich", "uvicorn")
-"""What the SDK loads where it is there, and does without where it is not: for pretty logs, and for serving HTTP."""
+"""What the SDK loads where it is there, and does without where it is not: 4 MB for pretty logs and serving HTTP."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     wire.greet()
     # loading makes a great many objects and no garbage
     gc.disable()
-    for name in NEEDLESS:
-        # None bars an import (the language reference, "The module cache"); together they would take 4 MB
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    leave_out(NEEDLESS)
     from mcp_status.stdio import serve
 
     gc.freeze()

@@ -4,17 +4,17 @@ import os
 import sys
 import warnings
 
+from qb.imports import leave_out
+
 NEEDLESS = ("rich", "greenlet", "charset_normalizer", "chardet")
 """What structlog and requests load where it is there, and do without where it is not.
 
-They are for pretty tracebacks, for logs of greenlets and for texts of unknown encoding: podman answers in UTF-8.
+9 MiB for pretty tracebacks, logs of greenlets and texts of unknown encoding: podman answers in UTF-8.
 """
 
 
 def _main() -> None:
-    for name in NEEDLESS:
-        # None bars an import (the language reference, "The module cache"); together they would take 9 MiB
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    leave_out(NEEDLESS)
     warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
     from remote_runner.runner import main
 
