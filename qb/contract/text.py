@@ -61,6 +61,11 @@ def check_file_name(value: str) -> str:
     return value
 
 
+def lowered(text: str) -> str:
+    """A to Z in small letters and no others, as SQLite's lower() has it: what a search looks for with its instr()."""
+    return "".join(each.lower() if each.isascii() else each for each in text)
+
+
 def _image(value: str) -> str:
     if not IMAGE.fullmatch(value):
         raise ValueError("is no image reference: write for example ghcr.io/acme/agent:1.2, or leave it out")

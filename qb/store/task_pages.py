@@ -9,6 +9,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
+from qb.contract.text import lowered
 from qb.domain.times import after, parse
 
 SCAN = 10_000
@@ -135,7 +136,7 @@ def _search(db: sqlite3.Connection, filters: Filters, before: int, scan: int) ->
     if filters.tags:
         search.lines["placement_id"] = _column(db, _PLACEMENTS, tags=json.dumps(filters.tags))
     if filters.text is not None:
-        search.others["text"] = _lower(filters.text)
+        search.others["text"] = lowered(filters.text)
     if filters.since is not None:
         search.others["since"] = filters.since
         search.floor = _number_at(db, _shifted(filters.since, -SLACK))
@@ -151,11 +152,6 @@ def _column(db: sqlite3.Connection, statement: str, **values: Any) -> list[Any]:
 
 def _shifted(time: str, seconds: float) -> str:
     return after(parse(time), seconds)
-
-
-def _lower(text: str) -> str:
-    """As SQLite's lower() has it: A to Z alone."""
-    return "".join(each.lower() if each.isascii() else each for each in text)
 
 
 def _number_at(db: sqlite3.Connection, time: str) -> int:

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from qb.contract.states import NodeDispatch, NodeMode, TaskStatus
+from qb.contract.text import lowered
 from qb.dashboard.pages.lines import TASK_LINE
-from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked, lower
+from qb.dashboard.pages.reading import Arguments, Read, Row, Rows, asked
 from qb.domain.leases import offline_seconds
 from qb.domain.lifecycle import Event
 from qb.domain.times import parse
@@ -55,7 +56,7 @@ async def fleet(read: Read, arguments: Arguments, now: datetime) -> dict[str, An
     """Values of the page: nodes by name, with the tasks that they hold."""
     filters = asked(arguments, "name", "state", "tag")
     after = asked(arguments, "after")["after"]
-    nodes = await read(_NODES, **filters, lower=lower(filters["name"]), after=after, limit=SHOWN + 1)
+    nodes = await read(_NODES, **filters, lower=lowered(filters["name"]), after=after, limit=SHOWN + 1)
     shown = nodes[:SHOWN]
     ids = [node["id"] for node in shown]
     live = await read(_HELD, nodes=json.dumps(ids), limit=TASKS_SHOWN)

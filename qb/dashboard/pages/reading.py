@@ -36,14 +36,6 @@ def number(arguments: Arguments, name: str, otherwise: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else otherwise
 
 
-def lower(text: str) -> str:
-    """As SQLite's lower() has it, A to Z alone: to be looked for with instr(), where what was typed means itself.
-
-    Patterns of LIKE are kept short on the dashboard's connections, and a text that is pasted may be longer.
-    """
-    return "".join(each.lower() if each.isascii() else each for each in text)
-
-
 def glob(text: str) -> str:
     """`text` as a pattern of GLOB, cut to PATTERN_BYTES."""
     return text.encode()[:PATTERN_BYTES].decode(errors="ignore")

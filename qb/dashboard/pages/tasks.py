@@ -6,8 +6,9 @@ from time import monotonic
 from typing import Any
 
 from qb.contract.states import Reason, TaskStatus
+from qb.contract.text import lowered
 from qb.dashboard.pages.lines import LIVE, TASK_LINE
-from qb.dashboard.pages.reading import Arguments, Read, Rows, asked, glob, lower, number
+from qb.dashboard.pages.reading import Arguments, Read, Rows, asked, glob, number
 from qb.dashboard.pages.waiting import explain
 
 SHOWN = 50
@@ -119,6 +120,6 @@ async def _searched(
             return found, bottom
         floor = max(0, bottom - PORTION)
         limit = SHOWN + 1 - len(found)
-        found += await read(sql, **given, lower=lower(given["text"]), before=bottom, floor=floor, limit=limit)
+        found += await read(sql, **given, lower=lowered(given["text"]), before=bottom, floor=floor, limit=limit)
         bottom = floor
     return found, None
