@@ -44,7 +44,7 @@ class SignIn:
         invitation = self._links.redeem(token, now=datetime.now(UTC))
         if invitation is None:
             return await self._form(request, "This link was used before, or is too old: make another.", 403)
-        return self._begun(request, sessions.of_invitation(invitation), request.args.get("next"))
+        return self._begun(sessions.of_invitation(invitation), request.args.get("next"))
 
     async def _with_password(self, request: Any) -> Response:
         if "ds_csrftoken" not in request.cookies:
@@ -63,12 +63,12 @@ class SignIn:
                 self._wrong.append(time.monotonic())
         if account is None:
             return await self._form(request, "Name and password do not fit.", 403, target)
-        return self._begun(request, sessions.of_account(account), target)
+        return self._begun(sessions.of_account(account), target)
 
-    def _begun(self, request: Any, actor: sessions.Actor, target: str | None) -> Response:
+    def _begun(self, actor: sessions.Actor, target: str | None) -> Response:
         response = Response.redirect(str(self._datasette.urls.path(_local(target) or "/")))
         response.headers["Cache-Control"] = "no-store"
-        sessions.begin(self._datasette, response, actor, secure=request.scheme == "https")
+        sessions.begin(self._datasette, response, actor)
         return response
 
     async def _form(self, request: Any, problem: str | None, status: int, target: str | None = None) -> Response:
@@ -110,7 +110,7 @@ def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
 @hookimpl(tryfirst=True)
 def actor_from_request(datasette: Any, request: Any) -> sessions.Actor | None:
     """Who asks, with the role that the account has now."""
-    return sessions.actor(datasette, request, Accounts(Place(yielding.data_dir(datasette))))
+    return sessions.actor(datasette, request, Place(yielding.data_dir(datasette)))
 
 
 @hookimpl

@@ -34,11 +34,11 @@ class Accounts:
     """The accounts file; it is read anew each time, so that a change counts at once."""
 
     def __init__(self, place: Place) -> None:
-        self.place = place
+        self._place = place
 
     def all(self) -> list[Account]:
         """Every account, by name. Raises Unreadable where the file is there and does not say."""
-        path = self.place.accounts
+        path = self._place.accounts
         try:
             known = json.loads(path.read_text("utf-8"))
             return [Account(each["name"], Role(each["role"]), each["password_hash"]) for each in known]
@@ -61,12 +61,12 @@ class Accounts:
         if len(password) < LEAST_PASSWORD:
             raise NotAllowed(f"the password is too short: use {LEAST_PASSWORD} characters or more")
         account = Account(name, role, hash_password(password))
-        with self.place.alone():
+        with self._place.alone():
             self._write([each for each in self.all() if each.name != name] + [account])
 
     def remove(self, name: str) -> None:
         """Remove an account, which ends its sessions. Raises NotThere when there is none."""
-        with self.place.alone():
+        with self._place.alone():
             known = self.all()
             kept = [each for each in known if each.name != name]
             if len(kept) == len(known):
@@ -81,4 +81,4 @@ class Accounts:
 
     def _write(self, accounts: list[Account]) -> None:
         ordered = sorted(accounts, key=lambda each: each.name)
-        write(self.place.accounts, json.dumps([asdict(each) for each in ordered], indent=1) + "\n")
+        write(self._place.accounts, json.dumps([asdict(each) for each in ordered], indent=1) + "\n")

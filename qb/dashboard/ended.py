@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from contextlib import suppress
 
 from qb.dashboard.place import Place, write
 
@@ -20,8 +21,9 @@ class Ended:
         """End it, and forget those whose cookies are too old by themselves. Raises OSError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         for path in self._folder.iterdir():
-            if path.stat().st_mtime < time.time() - good_seconds:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another who signs out forgets it, too
+                if path.stat().st_mtime < time.time() - good_seconds:
+                    path.unlink()
         write(self._folder / _name(cookie), "")
 
 

@@ -1,5 +1,6 @@
 """What stands in front of every page: who is not signed in sees the sign-in page, its style, and nothing else."""
 
+import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -11,7 +12,6 @@ from urllib.parse import quote, unquote
 from datasette.utils.asgi import Request, Response
 
 from qb.dashboard import intake, sessions, yielding
-from qb.dashboard.accounts import Accounts
 from qb.dashboard.place import Place
 from qb.dashboard.roles import Role
 
@@ -45,7 +45,6 @@ class Gate:
         self._datasette = datasette
         self._app = app
         self._place = Place(yielding.data_dir(datasette))
-        self._accounts = Accounts(self._place)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         """Let a request through, or answer it here."""
@@ -55,14 +54,15 @@ class Gate:
         path = self._path(scope)
         scope = {**scope, **_addressed(path), "headers": intake.own_cookies(scope["headers"])}
         request = Request(scope, receive)
-        answer = self._answer(request, path)
+        role = None if _is_open(path) else sessions.role(sessions.actor(self._datasette, request, self._place))
+        answer = self._answer(request, path, role)
         if answer is None and request.method == "POST":
             form = await intake.form(request, receive)
             answer, receive = (_refused(path, *form), receive) if isinstance(form, tuple) else (None, form)
         if answer is not None:
             await answer.asgi_send(send)
             return
-        if self._is_hidden(request, path):
+        if _is_hidden(path, role):
             scope = {**scope, **_addressed(_NOWHERE + (".json" if path.endswith(".json") else ""))}
         token = current.set(request)
         try:
@@ -71,13 +71,13 @@ class Gate:
         finally:
             current.reset(token)
 
-    def _answer(self, request: Request, path: str) -> Response | None:
+    def _answer(self, request: Request, path: str, role: Role | None) -> Response | None:
         """What is said here; None for a request that Datasette is to answer."""
         if path == "/-/healthz":
             return Response.text("ok")
         if (too_much := intake.too_much(request)) is not None:
             return _refused(path, *too_much)
-        if not _is_open(path) and self._role(request) is None:
+        if role is None and not _is_open(path):
             return self._sign_in_first(request, path)
         if request.method not in ("GET", "HEAD") and not (request.method == "POST" and path in _FORMS):
             return _refused(path, "the dashboard only shows: use GET", 405, {"Allow": "GET, HEAD"})
@@ -85,18 +85,9 @@ class Gate:
 
     def _end(self, request: Request) -> None:
         try:
-            sessions.end(request, self._accounts)
+            sessions.end(request, self._place)
         except OSError as error:  # a full disk, say: the browser's own cookie goes all the same
             print(f"a session was signed out of and is not ended for who copied its cookie: {error}", file=sys.stderr)
-
-    def _role(self, request: Request) -> Role | None:
-        return sessions.role(sessions.actor(self._datasette, request, self._accounts))
-
-    def _is_hidden(self, request: Request, path: str) -> bool:
-        if not path.startswith("/-/") or _is_open(path) or _BOARDS.fullmatch(path):
-            return False
-        role = self._role(request)
-        return role is None or not _among(path, _INTERNALS[role])
 
     def _sign_in_first(self, request: Any, path: str) -> Response:
         if request.method not in ("GET", "HEAD") or "." in path.rpartition("/")[2]:
@@ -138,7 +129,7 @@ class Gate:
                 headers = [(name, mended(name, value)) for name, value in given if kept(name, value)]
                 message = {**message, "headers": headers}
                 if request.method == "POST" and path == SIGN_OUT and message["status"] == HTTPStatus.FOUND:
-                    self._end(request)
+                    await asyncio.to_thread(self._end, request)
             await send(message)
 
         return sent
@@ -150,6 +141,13 @@ def _addressed(path: str) -> dict[str, Any]:
 
 def _is_open(path: str) -> bool:
     return path.startswith("/assets/") or path in _ANYONE
+
+
+def _is_hidden(path: str, role: Role | None) -> bool:
+    """Whether it is one of Datasette's own pages that this role has no use for; nobody gets here without a role."""
+    return (
+        role is not None and path.startswith("/-/") and not (_among(path, _INTERNALS[role]) or _BOARDS.fullmatch(path))
+    )
 
 
 def _among(path: str, allowed: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ from itsdangerous import BadSignature
 from qb.dashboard.accounts import Account, Accounts
 from qb.dashboard.ended import Ended
 from qb.dashboard.links import Invitation
-from qb.dashboard.place import Unreadable
+from qb.dashboard.place import Place, Unreadable
 from qb.dashboard.roles import Role
 
 COOKIE = "ds_actor"
@@ -31,30 +31,30 @@ def of_invitation(invitation: Invitation) -> Actor:
     return {"id": invitation.name, "role": invitation.role.value}
 
 
-def begin(datasette: Any, response: Any, actor: Actor, *, secure: bool) -> None:
-    """Sign `actor` in: the cookie goes with the response, and no script can read it."""
+def begin(datasette: Any, response: Any, actor: Actor) -> None:
+    """Sign `actor` in: the cookie goes with the response, and no script can read it; the gate keeps it within TLS."""
     expires = baseconv.base62.encode(int(time.time()) + GOOD_SECONDS)
     # what is drawn tells it from another of the same person and second, which may go on when this one has ended
     value = datasette.sign({"a": actor, "e": expires, "drawn": secrets.token_hex(8)}, "actor")
-    response.set_cookie(COOKIE, value, max_age=GOOD_SECONDS, httponly=True, samesite="lax", secure=secure)
+    response.set_cookie(COOKIE, value, max_age=GOOD_SECONDS, httponly=True, samesite="lax")
 
 
-def end(request: Any, accounts: Accounts) -> None:
+def end(request: Any, place: Place) -> None:
     """Have the session of this request be no longer good, whoever else has its cookie. Raises OSError."""
     if cookie := request.cookies.get(COOKIE):
-        Ended(accounts.place).add(cookie, good_seconds=GOOD_SECONDS)
+        Ended(place).add(cookie, good_seconds=GOOD_SECONDS)
 
 
-def actor(datasette: Any, request: Any, accounts: Accounts) -> Actor | None:
+def actor(datasette: Any, request: Any, place: Place) -> Actor | None:
     """Who the cookie says is asking, with the role of now; None without one, NOBODY when it is no longer good."""
     cookie = request.cookies.get(COOKIE)
     if cookie is None:
         return None
     try:
         told = datasette.unsign(cookie, "actor")
-        if time.time() > baseconv.base62.decode(told["e"]) or cookie in Ended(accounts.place):
+        if time.time() > baseconv.base62.decode(told["e"]) or cookie in Ended(place):
             return NOBODY
-        return _checked(dict(told["a"]), accounts)
+        return _checked(dict(told["a"]), Accounts(place))
     except (BadSignature, KeyError, TypeError, ValueError, Unreadable):
         return NOBODY
 
