@@ -43,6 +43,8 @@ async def form(request: Request, receive: Receive) -> Receive | tuple[str, int]:
     read, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return "the form broke off", 400
         read += message.get("body", b"")
         more = message.get("more_body", False)
         if len(read) > LONGEST_BODY:

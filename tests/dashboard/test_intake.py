@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from datasette.utils.asgi import Request
 
-from qb.dashboard.intake import LONGEST_BODY, LONGEST_QUERY
+from qb.dashboard.intake import LONGEST_BODY, LONGEST_QUERY, form
 from qb.dashboard.roles import Role
 
 FOREIGN = ["a/b=1", "a@b=1", "a(b=1", "path=/", "caf\u00e9=1", "x", "=", '"']
@@ -68,6 +69,17 @@ def test_what_is_no_form_is_no_fault_of_the_dashboards(dashboard: Any, kind: str
         assert httpx2.post(dashboard.url + path, content=body, headers=sent, trust_env=False).status_code == 400
     assert httpx2.post(f"{dashboard.url}/-/sign-in", content=body, headers=headers, trust_env=False).status_code == 400
     assert "Traceback" not in (Path(dashboard.data_dir) / "datasette.log").read_text()
+
+
+async def test_half_a_form_is_not_taken_for_a_whole_one() -> None:
+    sent = iter([{"type": "http.request", "body": b"name=ann&pass", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(sent)
+
+    kind = (b"content-type", b"application/x-www-form-urlencoded")
+    request = Request({"type": "http", "method": "POST", "headers": [kind]}, receive)
+    assert await form(request, receive) == ("the form broke off", 400)
 
 
 def test_a_head_without_end_is_not_kept(dashboard: Any) -> None:
