@@ -158,10 +158,8 @@ def render_cell(value: Any, column: str, table: str | None, datasette: Any) -> s
     limit = datasette.setting("truncate_cells_html")
     # of many MiB only so much is looked at, as all other pages wait meanwhile
     shown = plain(key[: _SPARE * limit])
-    if len(key) > _SPARE * limit:
-        return shown[:limit] + "…"
     # a value that is nothing but a terminal sequence is not to be shown as it is
-    return _cut(shown or (key and "\ufffd"), limit)
+    return _cut(shown or (key and "\ufffd"), limit, more=len(key) > _SPARE * limit)
 
 
 def _seconds(moment: str, now: datetime) -> float:
@@ -180,8 +178,9 @@ def _span(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _cut(text: str, limit: int = _PART_CHARS) -> str:
-    return text if len(text) <= limit else text[:limit] + "…"
+def _cut(text: str, limit: int = _PART_CHARS, *, more: bool = False) -> str:
+    """The beginning of a text; `more` of it may have been left out before."""
+    return text[:limit] + "…" if more or len(text) > limit else text
 
 
 def _json(text: str) -> Any:
