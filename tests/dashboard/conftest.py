@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from qb.dashboard.links import link
+from qb.dashboard.place import Place
 from qb.dashboard.roles import Role
 from qb.demo.fleet import dashboard_command
 from qb.store.database import connect
@@ -156,3 +157,10 @@ def seeded(tmp_path: Path) -> Path:
     """A data directory with the seeded fleet, for a dashboard that a test starts by itself."""
     _prepare(tmp_path, _seeder())
     return tmp_path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A data directory in which nothing runs."""
+    (tmp_path / "qb.db").touch()
+    return Place.of(tmp_path)

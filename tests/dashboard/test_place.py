@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +11,6 @@ from qb.dashboard.place import DashboardError, Place
 from qb.dashboard.roles import Role
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A data directory in which nothing runs."""
-    (tmp_path / "qb.db").touch()
-    return Place.of(tmp_path)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
