@@ -12,6 +12,7 @@ from datasette.database import Database, connections
 from datasette.plugins import pm
 
 from qb.dashboard import costs, gate
+from qb.dashboard.pages.reading import PATTERN_BYTES
 
 App = Callable[..., Awaitable[None]]
 
@@ -42,8 +43,6 @@ _PRAGMAS = frozenset(
 _FIXED = frozenset(("query_only", "schema_version", "recursive_triggers", "encoding", "page_size"))
 """Pragmas that may be asked, and not set."""
 _REFUSED_ACTIONS = frozenset((sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH))
-_PATTERN = 200
-"""Characters of a pattern of LIKE and GLOB, whose cost grows with each wildcard."""
 _REFUSED_FUNCTIONS = frozenset(("load_extension", "printf", "format", "fts3_tokenizer", "json_patch"))
 """`printf('%.*c', 900000000, 'x')` works on for minutes: the time limit only counts between a statement's steps."""
 
@@ -62,7 +61,7 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
         conn.execute("PRAGMA wal_autocheckpoint = 0")
         conn.execute("PRAGMA query_only = ON")
         conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, costs.VALUE)
-        conn.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
+        conn.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES)
         costs.bound_functions(conn)
         conn.set_authorizer(_verdict)
 

@@ -121,6 +121,13 @@ def parts(content: str | None) -> list[tuple[str, str]]:
     return [(part.kind, _cut(part.text)) for part in islice(parts_of(content), _PARTS_SHOWN)]
 
 
+def beginning(text: str, limit: int) -> str:
+    """So many characters of a text, plain: of many MiB no more are looked at, as all other pages wait meanwhile."""
+    shown = plain(text[: _SPARE * limit])
+    # a text that is nothing but a terminal sequence is not to be shown as it is
+    return _cut(shown or (text and "\ufffd"), limit, more=len(text) > _SPARE * limit)
+
+
 def detail(text: str | None) -> list[tuple[str, str]]:
     """JSON of the audit log as (name, value)."""
     value = _json(text or "")
@@ -135,7 +142,7 @@ def detail(text: str | None) -> list[tuple[str, str]]:
 def prepare_jinja2_environment(env: Environment) -> None:
     """Make the filters known to the templates."""
     times, numbers = (ago, lasted, span, clock), (size, percent, tally)
-    for each in (plain, line, told, *times, *numbers, pairs, target, parts, detail, entries):
+    for each in (plain, line, told, beginning, *times, *numbers, pairs, target, parts, detail, entries):
         env.filters[each.__name__] = each
 
 
@@ -155,11 +162,7 @@ def render_cell(value: Any, column: str, table: str | None, datasette: Any) -> s
     if page and _ID.fullmatch(key):
         href = datasette.urls.path(f"/{page}/{key}")
         return Markup('<a href="{}">{}</a>').format(href, line(name, _NAME_CHARS) or key)
-    limit = datasette.setting("truncate_cells_html")
-    # of many MiB only so much is looked at, as all other pages wait meanwhile
-    shown = plain(key[: _SPARE * limit])
-    # a value that is nothing but a terminal sequence is not to be shown as it is
-    return _cut(shown or (key and "\ufffd"), limit, more=len(key) > _SPARE * limit)
+    return beginning(key, datasette.setting("truncate_cells_html"))
 
 
 def _seconds(moment: str, now: datetime) -> float:

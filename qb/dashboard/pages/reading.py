@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from qb.domain.times import iso
 
 PATTERN_BYTES = 200
-"""SQLite's cost of a pattern grows with its length: datasette/plugins/guard.py allows no more."""
+"""Of a pattern of LIKE or GLOB, whose cost grows with each wildcard: connections take none that is longer."""
 
 Row = dict[str, Any]
 Rows = list[Row]
